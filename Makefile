@@ -1,0 +1,106 @@
+# On a fresh machine: `make run` installs everything and starts it, `make test` runs the whole suite.
+# Needs git, make and Python 3.11 or newer; uv is used where it is installed.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help run test coverage check format install install-dev lock clean
+
+# The first of these that runs and is new enough makes the environment; `make PYTHON=/path/to/python` chooses another.
+PYTHON ?= python3.13 python3.12 python3.14 python3.11 python3
+ARGS ?=
+TESTS ?=
+BIN := .venv/bin
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F ': ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+run: install ## install what is missing, then start everything (ARGS="--port 9000")
+	@exec $(BIN)/asyncchat up $(ARGS)
+
+test: install-dev ## run the tests (TESTS=tests/unit, ARGS="-x")
+	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+coverage: install-dev ## run the tests and show which branches they missed
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(TESTS) $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+check: install-dev ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install-dev ## format the code and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+install: .venv/.installed ## make .venv with .venv/bin/asyncchat
+install-dev: .venv/.installed-dev
+
+clean: ## remove the environment, caches and reports; data stays
+	rm -rf .venv build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find api cli demo_model shared tests worker -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment ---
+
+# A home that cannot be written has no room for a cache.
+ifneq ($(shell test -w "$$HOME" && echo yes),yes)
+export UV_NO_CACHE := 1
+export PIP_NO_CACHE_DIR := 1
+endif
+
+say = printf '\033[1m==> %s\033[0m\n'
+fail = { echo "$(1)" >&2; exit 1; }
+uv = $$(command -v uv || echo $(BIN)/uv)
+
+$(BIN)/python:
+	@for python in $(PYTHON); do \
+		$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		found=$$python; \
+		$$python -c 'import ensurepip, venv' 2>/dev/null || continue; \
+		$(say) "Making .venv with $$($$python --version)"; \
+		$$python -m venv --clear .venv && exit 0; \
+		rm -rf .venv; exit 1; \
+	done; \
+	test -z "$$found" || $(call fail,$$found cannot make virtual environments: install its venv package (python3-venv on Debian and Ubuntu) and try again.); \
+	$(call fail,Python 3.11 or newer is needed and none was found: install it or name it with make PYTHON=/path/to/python.)
+
+# uv is many times faster than pip, but nothing depends on it: where it cannot be had, pip installs the same files.
+define fetch-uv
+	@command -v uv >/dev/null || test -x $(BIN)/uv || { \
+		$(say) "Fetching uv into .venv"; \
+		$(BIN)/python -m pip install --quiet --require-hashes -c requirements-build.txt uv || true; }
+endef
+
+# $(call install,LOCK): exactly what the lock says, then the project itself, editable.
+define install
+	@$(say) "Installing $(1)"
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(uv) pip sync --require-hashes $(1) \
+		|| $(BIN)/python -m pip install --require-hashes -r $(1)
+	@$(say) "Installing asyncchat"
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(uv) pip install --no-deps --build-constraints requirements-build.txt -e . \
+		|| $(BIN)/python -m pip install --quiet --no-deps -e .
+endef
+
+# An environment with the development tools keeps them.
+.venv/.installed: $(BIN)/python pyproject.toml requirements.txt
+	$(fetch-uv)
+	$(call install,$(if $(wildcard .venv/.installed-dev),requirements-dev.txt,requirements.txt))
+	@touch $@
+
+.venv/.installed-dev: $(BIN)/python pyproject.toml requirements-dev.txt
+	$(fetch-uv)
+	$(call install,requirements-dev.txt)
+	@touch $@ .venv/.installed
+
+# Newer versions: make lock ARGS=--upgrade
+COMPILE = $(uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
+
+lock: $(BIN)/python ## write the locks anew from pyproject.toml (ARGS=--upgrade)
+	$(fetch-uv)
+	@$(COMPILE) pyproject.toml -o requirements.txt
+	@$(COMPILE) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	@$(COMPILE) --group build -c requirements-dev.txt -o requirements-build.txt
