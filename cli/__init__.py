@@ -1,0 +1,1 @@
+"""The command `asyncchat`: everything on one machine (`up`) and its single roles (`api`, `worker`, `migrate`)."""

@@ -1,0 +1,103 @@
+"""The command line: wiring only. Every command imports what it needs by itself, so that each starts fast."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from shared.errors import AsyncChatError
+
+DISTRIBUTION = "async-chat-api"
+
+
+def _version() -> str:
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def _print_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
+    if wanted and not context.resilient_parsing:
+        click.echo(f"asyncchat {_version()}")
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+)
+def commands() -> None:
+    """Async Chat API: a chat backend whose answers are never lost.
+
+    Settings come from the environment and from a .env file in the current directory.
+    """
+
+
+@commands.command()
+@click.option("--host", help="The address to listen on.  [default: ASYNCCHAT_HOST or 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one.  [default: ASYNCCHAT_PORT or 8000]")
+@click.option("--data-dir", type=click.Path(path_type=Path), default=Path("data"), help="Database, queue and logs.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, help="Worker processes.")
+@click.option("--model", help="The model that answers; demo needs no key.  [default: ASYNCCHAT_MODEL]")
+def up(host: str | None, port: int | None, data_dir: Path, *, workers: int, model: str | None) -> None:
+    """Run everything on this machine, with nothing else installed."""
+    from cli.up import UpOptions, run_up
+
+    run_up(UpOptions(host=host, port=port, data_dir=data_dir, workers=workers, model=model))
+
+
+@commands.command()
+@click.option("--host", help="The address to listen on.  [default: ASYNCCHAT_HOST or 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on.  [default: ASYNCCHAT_PORT or 8000]")
+def api(host: str | None, port: int | None) -> None:
+    """Run the gateway alone."""
+    from cli.roles import run_api
+
+    run_api(host, port)
+
+
+@commands.command()
+@click.option("--slots", type=click.IntRange(1, 10_000), help="Answers at once.  [default: ASYNCCHAT_SLOTS or 200]")
+def worker(slots: int | None) -> None:
+    """Run one worker alone: a stock Celery worker."""
+    from cli.roles import run_worker
+
+    run_worker(slots)
+
+
+@commands.command()
+def migrate() -> None:
+    """Create the database's tables, or bring them up to date."""
+    from cli.roles import run_migrate
+
+    click.echo(run_migrate())
+
+
+def main() -> NoReturn:
+    """Run the command; whatever goes wrong on purpose is one sentence on stderr."""
+    sentence, code = _run()
+    if sentence:
+        click.echo(f"asyncchat: {sentence}", err=True)
+    sys.exit(code)
+
+
+def _run() -> tuple[str, int]:
+    try:
+        result = commands.main(prog_name="asyncchat", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return "", 0
+    except click.ClickException as error:
+        return error.format_message(), error.exit_code
+    except AsyncChatError as error:
+        return str(error), 1
+    except (click.Abort, KeyboardInterrupt):
+        return "", 130
+    except BrokenPipeError:
+        return "", 1
+    return "", result if isinstance(result, int) else 0

@@ -1,0 +1,55 @@
+"""Who answers under `asyncchat up`: the configured model service, or the demo model that needs none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from shared.errors import SettingsError
+from shared.settings import Settings
+
+# Every name that starts so is served by the demo model: demo, demo-slow, ...
+DEMO_NAME = "demo"
+HOW_TO_CONFIGURE = "set OPENAI_API_KEY (or OPENAI_BASE_URL for another service) in the environment or in .env"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What the children's environment gets, the demo model's port when it is wanted, and what to tell about it."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+    demo_port: int | None = None
+    notice: str = ""
+
+
+def choose_model(settings: Settings, wanted: str | None, free_port: Callable[[], int]) -> ModelChoice:
+    """Decide who answers. `wanted` is what the command line asked for.
+
+    Raises:
+        SettingsError: a model was asked for by name and no service is configured to serve it.
+    """
+    if wanted is not None and not wanted.strip():
+        raise SettingsError("--model needs a name, for example --model demo")
+    configured = settings.openai_api_key is not None or settings.openai_base_url is not None
+    if wanted is not None and wanted.startswith(DEMO_NAME):
+        notice = "The demo model answers, as asked for with --model."
+        return _demo(settings, wanted, free_port(), notice=notice)
+    if configured:
+        return ModelChoice({"ASYNCCHAT_MODEL": wanted} if wanted is not None else {})
+    if wanted is not None:
+        raise SettingsError(f"no model service is configured to serve {wanted!r}: {HOW_TO_CONFIGURE}")
+    name = settings.model if settings.model.startswith(DEMO_NAME) else DEMO_NAME
+    notice = f"The demo model answers. For a real one {HOW_TO_CONFIGURE}, and start again."
+    return _demo(settings, name, free_port(), notice=notice)
+
+
+def _demo(settings: Settings, name: str, port: int, *, notice: str) -> ModelChoice:
+    environment = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "demo", "ASYNCCHAT_MODEL": name}
+    if settings.models:
+        # The real models' names are not on offer now. Unset would let .env decide; a lone comma is a list of none.
+        environment["ASYNCCHAT_MODELS"] = ","
+    for variable in ("NO_PROXY", "no_proxy"):
+        # A proxy for the outside world cannot reach this machine's own port.
+        environment[variable] = ",".join(part for part in (os.environ.get(variable, ""), "127.0.0.1") if part)
+    return ModelChoice(environment, port, notice)
