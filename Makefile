@@ -53,13 +53,14 @@ endif
 
 say = printf '\033[1m==> %s\033[0m\n'
 fail = { echo "$(1)" >&2; exit 1; }
-uv = $$(command -v uv || echo $(BIN)/uv)
+# A uv that is on the PATH but does not run (a version manager's shim) is as good as none.
+uv = $$(uv --version >/dev/null 2>&1 && command -v uv || echo $(BIN)/uv)
 
 $(BIN)/python:
 	@for python in $(PYTHON); do \
 		$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
 		found=$$python; \
-		$$python -c 'import ensurepip, venv' 2>/dev/null || continue; \
+		$$python -c 'import ensurepip, venv; ensurepip.version()' 2>/dev/null || continue; \
 		$(say) "Making .venv with $$($$python --version)"; \
 		$$python -m venv --clear .venv && exit 0; \
 		rm -rf .venv; exit 1; \
@@ -67,20 +68,23 @@ $(BIN)/python:
 	test -z "$$found" || $(call fail,$$found cannot make virtual environments: install its venv package (python3-venv on Debian and Ubuntu) and try again.); \
 	$(call fail,Python 3.11 or newer is needed and none was found: install it or name it with make PYTHON=/path/to/python.)
 
-# uv is many times faster than pip, but nothing depends on it: where it cannot be had, pip installs the same files.
+# uv is many times faster than pip, but nothing depends on it: where it cannot be had, or cannot reach its index, pip
+# installs the same files. It is the last entry of its lock, the others are for building the project.
 define fetch-uv
-	@command -v uv >/dev/null || test -x $(BIN)/uv || { \
+	@test -x "$(uv)" || { \
 		$(say) "Fetching uv into .venv"; \
-		$(BIN)/python -m pip install --quiet --require-hashes -c requirements-build.txt uv || true; }
+		sed -n '/^uv==/,$$p' requirements-build.txt | $(BIN)/python -m pip install --quiet --require-hashes -r /dev/stdin \
+		|| true; }
 endef
 
 # $(call install,LOCK): exactly what the lock says, then the project itself, editable.
 define install
 	@$(say) "Installing $(1)"
-	@VIRTUAL_ENV=$(CURDIR)/.venv $(uv) pip sync --require-hashes $(1) \
+	@{ test -x "$(uv)" && $(uv) pip sync --python $(BIN)/python --require-hashes $(1); } \
 		|| $(BIN)/python -m pip install --require-hashes -r $(1)
 	@$(say) "Installing asyncchat"
-	@VIRTUAL_ENV=$(CURDIR)/.venv $(uv) pip install --no-deps --build-constraints requirements-build.txt -e . \
+	@{ test -x "$(uv)" && $(uv) pip install --python $(BIN)/python --quiet --no-deps \
+			--build-constraints requirements-build.txt -e .; } \
 		|| $(BIN)/python -m pip install --quiet --no-deps -e .
 endef
 
