@@ -1,0 +1,1 @@
+"""The way to the database: `await database.read(fn, …)` and `await database.write(fn, …)`."""

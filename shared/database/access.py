@@ -1,0 +1,86 @@
+"""The database of a process: `read` on a few threads, `write` on one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from shared.database.engine import SqliteMode, open_engine, parse_url, prepare_sqlite, sqlite_path
+from shared.database.file_lock import FileLock
+from shared.database.writer import Writer
+from shared.errors import StorageUnavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Reads are short; more threads than this only fight over the interpreter.
+READER_THREADS = 4
+
+
+class Database:
+    """Opens the database of a URL; start it before use and stop it at the end.
+
+    Functions given to `read` and `write` are plain synchronous functions of a connection, as in `shared.store`.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self._url = parse_url(database_url)
+        self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
+        self._read_engine = open_engine(self._url, read_only=True)
+        self._local = threading.local()
+        self._connections: list[Connection] = []
+        self.sqlite: SqliteMode | None = None
+        path = sqlite_path(self._url)
+        self._file_lock = FileLock(path) if path else None
+        if path and self._file_lock:
+            with self._file_lock.held():
+                self.sqlite = prepare_sqlite(path)
+        self.writer = Writer(open_engine(self._url, read_only=False), file_lock=self._file_lock)
+
+    def start(self) -> None:
+        """Starts the writing thread."""
+        self.writer.start()
+
+    def stop(self) -> None:
+        """Writes what was asked for, then closes every connection. Call it when nothing uses the database any more."""
+        self.writer.stop()
+        self._readers.shutdown()
+        for connection in self._connections:
+            connection.close()
+        if self._file_lock:
+            self._file_lock.close()
+
+    async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `function(connection, …)` in a transaction shared with others; returns after the commit.
+
+        Raises:
+            StorageError: it was not stored, or (OutcomeUnknown) nobody knows.
+        """
+        return cast(T, await self.writer.write(function, *args, **kwargs))
+
+    async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `function(connection, …)` on one snapshot of the database.
+
+        Raises:
+            StorageUnavailable: the database did not answer.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._read, function, args, kwargs)
+
+    def _read(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        try:
+            connection: Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._read_engine.connect()
+                self._local.connection = connection
+                self._connections.append(connection)
+            with connection.begin():
+                return function(connection, *args, **kwargs)
+        except DBAPIError as error:
+            raise StorageUnavailable(f"the database failed: {error.orig}") from error

@@ -1,0 +1,150 @@
+"""Connections: which SQLite library, which pragmas, what is refused."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import orjson
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import NullPool
+
+from shared.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+# The first release in which several processes may write in WAL mode without the WAL-reset bug (sqlite.org/wal.html).
+SAFE_WAL_VERSION = (3, 51, 3)
+# How long SQLite itself waits for a lock before it says "database is locked".
+BUSY_TIMEOUT_MS = 10_000
+# SQLite's locks do not hold on these (sqlite.org/howtocorrupt.html, section 2.1).
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs"}
+)
+
+
+def sqlite_module() -> ModuleType:
+    """The `pysqlite3` wheel where there is one, since it carries a newer SQLite; else the standard library's."""
+    try:
+        from pysqlite3 import dbapi2
+    except ImportError:
+        return sqlite3.dbapi2
+    return dbapi2  # type: ignore[no-any-return]  # the wheel has no type information
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteMode:
+    """Which SQLite this process uses and how it journals."""
+
+    version: str
+    journal_mode: str
+
+
+def sqlite_mode(module: ModuleType) -> SqliteMode:
+    """WAL where this library is new enough, else the rollback journal, which is slower and safe."""
+    safe = module.sqlite_version_info >= SAFE_WAL_VERSION
+    return SqliteMode(module.sqlite_version, "wal" if safe else "truncate")
+
+
+def parse_url(database_url: str) -> URL:
+    """The URL, with what cannot work refused.
+
+    Raises:
+        SettingsError: the URL is malformed, in memory, or on a network file system.
+    """
+    try:
+        url = make_url(database_url)
+    except ArgumentError:
+        raise SettingsError("wrong setting: DATABASE_URL is not a database URL like sqlite:///data/chat.db") from None
+    if url.get_backend_name() == "sqlite":
+        if not url.database or url.database == ":memory:" or url.query:
+            raise SettingsError(
+                "wrong setting: DATABASE_URL must name a file that several processes can share, like sqlite:///data/chat.db"
+            )
+        _refuse_network_file_system(Path(url.database))
+    return url
+
+
+def sqlite_path(url: URL) -> Path | None:
+    """The database's file, or None for a server."""
+    return Path(str(url.database)).absolute() if url.get_backend_name() == "sqlite" else None
+
+
+def _refuse_network_file_system(path: Path) -> None:
+    try:
+        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return  # Not Linux: nothing to read it from.
+    where = path.absolute()
+    while not where.exists():
+        where = where.parent
+    where = where.resolve()
+    covering = [(mount, kind) for mount, kind in mounts if where.is_relative_to(mount.replace("\\040", " "))]
+    _, kind = max(covering, key=lambda item: len(item[0]), default=("", ""))
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise SettingsError(f"{path} is on a network file system ({kind}), where SQLite's locks do not hold")
+
+
+def open_engine(url: URL, *, read_only: bool) -> Engine:
+    """An engine whose connections are held by their threads, so it needs no pool.
+
+    On SQLite a writing transaction takes the write lock when it begins, and a reading one can write nothing.
+    """
+    options: dict[str, Any] = {
+        "poolclass": NullPool,
+        "json_serializer": lambda value: orjson.dumps(value).decode(),
+        "json_deserializer": orjson.loads,
+    }
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, **options)
+    module = sqlite_module()
+    engine = create_engine(
+        url, module=module, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}, **options
+    )
+    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # Transactions are begun below, not by the driver.
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        if read_only:
+            cursor.execute("PRAGMA query_only=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def prepare_sqlite(path: Path) -> SqliteMode:
+    """Makes the folder and sets the journal mode, which the file remembers. Call it while holding the file lock.
+
+    Raises:
+        SettingsError: the file cannot be made or opened.
+    """
+    module = sqlite_module()
+    mode = sqlite_mode(module)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = module.connect(str(path), timeout=BUSY_TIMEOUT_MS / 1000)
+        try:
+            (present,) = connection.execute("PRAGMA journal_mode").fetchone()
+            if present != mode.journal_mode:
+                connection.execute(f"PRAGMA journal_mode={mode.journal_mode}")
+        finally:
+            connection.close()
+    except (OSError, module.Error) as error:
+        raise SettingsError(f"cannot open the database {path}: {error}") from None
+    if mode.journal_mode != "wal":
+        log.warning("SQLite %s is older than 3.51.3: using a rollback journal, which is safe but slower", mode.version)
+    return mode

@@ -1,0 +1,208 @@
+"""The tables. Instants are whole milliseconds since 1970 in UTC: exact, sortable and the same on every database.
+
+Every row carries a tenant. SQLite and PostgreSQL take the same definitions; the migrations build them and a test
+holds the two equal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    FromClause,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+    text,
+)
+
+# Used until there are several tenants.
+DEFAULT_TENANT = "default"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("kind", String(16), nullable=False, server_default="chat"),
+    Column("parent_reply_id", String(64)),
+    Column("end_user", String(255)),
+    Column("title", Text),
+    Column("instructions", Text),
+    Column("model", String(200)),
+    Column("parameters", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("next_turn", Integer, nullable=False, server_default="1"),
+    # Grows with every message, setting and status change, never with partial text.
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    CheckConstraint("kind in ('chat', 'ephemeral')", name="kind"),
+)
+Index("ix_conversations_recent", conversations.c.tenant_id, conversations.c.updated_at, conversations.c.id)
+Index(
+    "ix_conversations_end_user",
+    conversations.c.tenant_id,
+    conversations.c.end_user,
+    conversations.c.updated_at,
+    conversations.c.id,
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("conversation_id", ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    # Order is by turn and position, never by a clock: 0 is what was said, 1 to 8 are the candidates' answers.
+    Column("turn", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("parts", JSON(none_as_null=True)),
+    Column("reply_id", String(64), unique=True),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("conversation_id", "turn", "position"),
+    CheckConstraint("role in ('user', 'assistant', 'system')", name="role"),
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("conversation_id", ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("candidate", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("on_crash", String(16), nullable=False, server_default="restart"),
+    # attempt counts every claim; tries and model_calls count what the caps are about.
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("model_calls", Integer, nullable=False, server_default="0"),
+    # The fencing token: whoever claims or takes over adds one, and every later write must carry it.
+    Column("token", Integer, nullable=False, server_default="1"),
+    Column("worker_id", String(64)),
+    Column("available_at", BigInteger, nullable=False),
+    Column("deadline_at", BigInteger, nullable=False),
+    Column("stop_requested", String(16)),
+    Column("selected", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
+    Column("partial", Text),
+    Column("partial_cursor", String(64)),
+    Column("deltas", JSON(none_as_null=True)),
+    Column("error_code", String(64)),
+    Column("error_message", Text),
+    Column("error_retryable", Boolean(create_constraint=False)),
+    Column("incomplete_reason", String(32)),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    UniqueConstraint("conversation_id", "turn", "candidate"),
+    CheckConstraint(
+        "status in ('queued', 'in_progress', 'completed', 'incomplete', 'failed', 'cancelled')", name="status"
+    ),
+    CheckConstraint("on_crash in ('restart', 'keep_partial', 'fail')", name="on_crash"),
+    CheckConstraint("stop_requested in ('cancel', 'interrupt')", name="stop_requested"),
+)
+_QUEUED = "status = 'queued'"
+_RUNNING = "status = 'in_progress'"
+_LIVE = "status in ('queued', 'in_progress')"
+
+
+def is_queued(rows: FromClause) -> ColumnElement[bool]:
+    """The condition of the partial index on queued replies.
+
+    Its value is spelled out because SQLite takes a partial index only for a condition it can read.
+    """
+    return rows.c.status == literal_column("'queued'")
+
+
+def is_running(rows: FromClause) -> ColumnElement[bool]:
+    """The condition of the partial index on replies that a worker holds."""
+    return rows.c.status == literal_column("'in_progress'")
+
+
+def is_live(rows: FromClause) -> ColumnElement[bool]:
+    """The condition of the partial indexes on replies that are still to end."""
+    return rows.c.status.in_([literal_column("'queued'"), literal_column("'in_progress'")])
+
+
+def _partial_index(name: str, *columns: Column[Any], where: str, unique: bool = False) -> None:
+    Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
+# The claim and the sweeper read only live rows, so their cost does not grow with the history.
+_partial_index("ix_replies_due", replies.c.available_at, replies.c.id, where=_QUEUED)
+_partial_index("ix_replies_held", replies.c.worker_id, where=_RUNNING)
+_partial_index("ix_replies_live_turns", replies.c.conversation_id, replies.c.turn, replies.c.candidate, where=_LIVE)
+_partial_index("ix_replies_live_deadline", replies.c.deadline_at, where=_LIVE)
+_partial_index("uq_replies_selected", replies.c.conversation_id, replies.c.turn, where="selected", unique=True)
+Index("ix_replies_recent", replies.c.tenant_id, replies.c.id)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("reply_id", ForeignKey("replies.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("tenant_id", String(64), nullable=False),
+    Column("worker_id", String(64), nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    # completed, incomplete, failed, cancelled, retried, handed_back or lost; null while it runs.
+    Column("outcome", String(16)),
+    Column("error_code", String(64)),
+    Column("error_message", Text),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    # Random for each start of a process; api processes have a row too, since they sweep.
+    Column("id", String(64), primary_key=True),
+    Column("host", String(255), nullable=False),
+    # A counter, so that no clock is compared.
+    Column("beat", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", String(64), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("method", String(8), nullable=False),
+    Column("path", String(255), nullable=False),
+    Column("request_hash", String(64), nullable=False),
+    Column("resource_type", String(32), nullable=False),
+    Column("resource_id", String(128), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)

@@ -1,0 +1,68 @@
+"""Bringing a database to the tables this version works with, and telling whether it is there."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from shared.database.engine import open_engine, parse_url, prepare_sqlite, sqlite_path
+from shared.database.file_lock import FileLock
+from shared.errors import SettingsError
+
+# The newest migration. A constant, so that a gateway need not load the migration tool to check it.
+HEAD = "0001"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def migrate(database_url: str) -> None:
+    """Creates or upgrades the tables. Processes that do so at once take turns.
+
+    Raises:
+        SettingsError: the database cannot be opened.
+    """
+    from alembic import command  # Takes a quarter of a second to import, and only this function needs it.
+    from alembic.config import Config
+
+    url = parse_url(database_url)
+    path = sqlite_path(url)
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    try:
+        lock = FileLock(path) if path else None
+    except OSError as error:
+        raise SettingsError(f"cannot open the database {path}: {error}") from None
+    try:
+        with lock.held() if lock else nullcontext():
+            if path:
+                prepare_sqlite(path)
+            with open_engine(url, read_only=False).begin() as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise SettingsError(f"cannot migrate the database: {error.orig}") from None
+    finally:
+        if lock:
+            lock.close()
+
+
+def version(connection: Connection) -> str | None:
+    """The migration the database is at, or None if it has none of our tables."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("select version_num from alembic_version")).scalar_one_or_none()
+
+
+def require_head(connection: Connection) -> None:
+    """Refuses to work on tables of another version.
+
+    Raises:
+        SettingsError: the database is not migrated, or by another version of this program.
+    """
+    found = version(connection)
+    if found is None:
+        raise SettingsError("the database has no tables yet: run `asyncchat migrate` first")
+    if found != HEAD:
+        raise SettingsError(f"the database is at version {found}, this program needs {HEAD}: run `asyncchat migrate`")

@@ -1,0 +1,218 @@
+"""Group commit: one thread a process writes for everybody in it.
+
+It drains the waiting calls into one transaction, a savepoint each, commits once and then answers them all, so that
+many callers share one fsync and one trip through the lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from shared.database.file_lock import FileLock
+from shared.errors import OutcomeUnknown, StorageBusy, StorageError, StorageUnavailable
+
+log = logging.getLogger(__name__)
+
+# More would make the first caller of a batch wait for too many others.
+MAX_BATCH = 256
+# A call that has not begun by then is withdrawn: its caller hears "try again" and nothing is stored.
+BEGIN_WITHIN_SECONDS = 10.0
+
+
+class _State(Enum):
+    WAITING = auto()
+    BEGUN = auto()
+    WITHDRAWN = auto()
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    future: asyncio.Future[Any]
+    state: _State = _State.WAITING
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """The writing thread of a process. `write` is awaited on any event loop."""
+
+    def __init__(self, engine: Engine, *, file_lock: FileLock | None) -> None:
+        self._engine = engine
+        self._file_lock = file_lock
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._guard = threading.Lock()  # between a batch that begins and a caller that gives up
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._connection: Connection | None = None
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread after what was already asked for is written."""
+        self._calls.put(None)
+        self._thread.join()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    async def write(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        """Runs `function(connection, …)` in a transaction and returns its result once it is committed.
+
+        Raises:
+            StorageBusy: it did not begin within ten seconds and never will.
+            StorageUnavailable: the database failed; nothing was stored.
+            OutcomeUnknown: the connection was lost while committing.
+            Exception: whatever `function` raised; what it did is rolled back.
+        """
+        loop = asyncio.get_running_loop()
+        call = _Call(function, arguments, keywords, loop.create_future())
+        withdrawal = loop.call_later(BEGIN_WITHIN_SECONDS, self._withdraw, call)
+        self._calls.put(call)
+        try:
+            return await call.future
+        finally:
+            withdrawal.cancel()
+
+    def _withdraw(self, call: _Call) -> None:
+        with self._guard:
+            if call.state is not _State.WAITING:
+                return
+            call.state = _State.WITHDRAWN
+        if not call.future.done():
+            call.future.set_exception(StorageBusy("the database is busy; nothing was stored"))
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            first = self._calls.get()
+            if first is None:
+                break
+            batch = [first]
+            while len(batch) < MAX_BATCH:
+                try:
+                    call = self._calls.get_nowait()
+                except queue.Empty:
+                    break
+                if call is None:
+                    running = False
+                    break
+                batch.append(call)
+            self._write_batch(batch)
+            _answer(batch)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _write_batch(self, batch: list[_Call]) -> None:
+        """Writes the batch and leaves a result or an error on each call. Raises nothing."""
+        try:
+            with self._file_lock.held() if self._file_lock else nullcontext(), self._transaction() as connection:
+                with self._guard:
+                    begun = [call for call in batch if call.state is _State.WAITING]
+                    for call in begun:
+                        call.state = _State.BEGUN
+                if len(begun) == 1:
+                    call = begun[0]
+                    call.result = call.function(connection, *call.arguments, **call.keywords)
+                else:
+                    for call in begun:
+                        _run_in_savepoint(connection, call)
+        except BaseException as error:  # noqa: BLE001  A dead writer would take the whole process with it.
+            translated = _translate(error)
+            if translated is not error:
+                log.warning("a batch of %d writes failed: %s", len(batch), error)
+            for call in batch:
+                call.error = translated
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        connection = self._connection
+        transaction = connection.begin()
+        try:
+            yield connection
+        except BaseException:
+            self._roll_back()
+            raise
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            self._roll_back()
+            if error.connection_invalidated:
+                raise OutcomeUnknown("the connection was lost while committing") from error
+            raise
+
+    def _roll_back(self) -> None:
+        """Leaves a connection that can begin again, or none, so that the next batch opens another."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            connection.rollback()
+        except SQLAlchemyError:
+            connection.invalidate()
+            connection.close()
+        else:
+            self._connection = connection
+
+
+def _run_in_savepoint(connection: Connection, call: _Call) -> None:
+    """Runs one call so that its failure undoes only itself.
+
+    A database that has thrown away the whole transaction (a full disk, say) has no savepoint to go back to: that
+    error leaves here and fails the batch.
+    """
+    connection.exec_driver_sql("SAVEPOINT call")
+    try:
+        call.result = call.function(connection, *call.arguments, **call.keywords)
+    except Exception as error:  # noqa: BLE001  It is the caller's, and is raised there.
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT call")
+        call.error = _translate(error)
+    connection.exec_driver_sql("RELEASE SAVEPOINT call")
+
+
+def _translate(error: BaseException) -> BaseException:
+    """A driver's failure as one of ours; what a caller's function raised stays what it is."""
+    if isinstance(error, StorageError | IntegrityError) or not isinstance(error, DBAPIError):
+        return error
+    return StorageUnavailable(f"the database failed: {error.orig}")
+
+
+def _answer(batch: list[_Call]) -> None:
+    """Wakes each event loop once for all of its calls in the batch."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
+    for call in batch:
+        if call.state is not _State.WITHDRAWN:
+            by_loop.setdefault(call.future.get_loop(), []).append(call)
+    for loop, calls in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle, calls)
+        except RuntimeError:
+            log.warning("%d writes were answered after their event loop had closed", len(calls))
+
+
+def _settle(calls: list[_Call]) -> None:
+    for call in calls:
+        if call.future.done():  # its task was cancelled
+            continue
+        if call.error is not None:
+            call.future.set_exception(call.error)
+        else:
+            call.future.set_result(call.result)

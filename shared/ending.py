@@ -1,0 +1,35 @@
+"""How a reply ends: what the worker knows of it when it is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a try or a reply failed, for a person and for a program."""
+
+    code: ReplyError
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the model says it read and wrote, in its own tokens."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a reply ends."""
+
+    status: ReplyStatus
+    content: str = ""
+    usage: Usage | None = None
+    failure: Failure | None = None
+    incomplete_reason: IncompleteReason | None = None

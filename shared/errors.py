@@ -1,0 +1,77 @@
+"""Every error this project raises on purpose.
+
+AsyncChatError
+├── SettingsError            a setting is missing or wrong; the message is the sentence to print
+├── RequestError             the caller asked for something that cannot be; mapped to a 4xx at the edge
+│   ├── NotFound             there is no such thing (or it is another tenant's)
+│   ├── Conflict             the thing is in a state that does not allow it
+│   ├── InvalidValue         a value is outside what is allowed; names the field
+│   └── IdempotencyMismatch  the Idempotency-Key was used for another request
+└── StorageError             the database could not answer; the caller may try again
+    ├── StorageBusy          the write did not begin in time and was withdrawn: nothing was stored
+    ├── StorageUnavailable   the database refused or failed: nothing was stored
+    └── OutcomeUnknown       the connection was lost at COMMIT: stored or not, nobody knows
+"""
+
+from __future__ import annotations
+
+
+class AsyncChatError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class SettingsError(AsyncChatError):
+    """A setting is missing or wrong. The message is one sentence that says what to do."""
+
+
+class RequestError(AsyncChatError):
+    """The request cannot be fulfilled as asked. `code` is the public error code."""
+
+    code = "invalid_request"
+
+
+class NotFound(RequestError):
+    """There is no such thing, or it belongs to somebody else."""
+
+    code = "not_found"
+
+
+class Conflict(RequestError):
+    """The thing is in a state that does not allow what was asked."""
+
+    code = "conflict"
+
+
+class InvalidValue(RequestError):
+    """A value is outside what is allowed.
+
+    `pointer` names the place: a JSON Pointer fragment into the body (`#/n`) or `?name` of a query parameter.
+    """
+
+    code = "invalid_value"
+
+    def __init__(self, message: str, *, pointer: str) -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
+class IdempotencyMismatch(RequestError):
+    """The Idempotency-Key was already used for another method, path or body."""
+
+    code = "idempotency_mismatch"
+
+
+class StorageError(AsyncChatError):
+    """The database could not answer. Trying again later may help."""
+
+
+class StorageBusy(StorageError):
+    """The write did not begin in time and was withdrawn. Nothing was stored."""
+
+
+class StorageUnavailable(StorageError):
+    """The database refused or failed. Nothing was stored."""
+
+
+class OutcomeUnknown(StorageError):
+    """The connection was lost while committing. Whether it was stored is not known."""

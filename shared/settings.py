@@ -1,0 +1,156 @@
+"""Every setting of the project, read from the environment and a `.env` file in one place.
+
+Names without a prefix are the field's own (DATABASE_URL, REDIS_URL, OPENAI_API_KEY, OPENAI_BASE_URL); all others
+start with ASYNCCHAT_. Numbers carry their unit in their name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.errors import SettingsError
+
+PREFIX = "ASYNCCHAT_"
+REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
+DATABASE_SCHEMES = ("sqlite", "postgresql")
+# The cheapest current model of OpenAI's that answers ordinary chat well.
+DEFAULT_OPENAI_MODEL = "gpt-5.4-mini"
+
+
+def _plain(name: str) -> AliasChoices:
+    return AliasChoices(name)
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Times are seconds, sizes are what the name says."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    database_url: str = Field("sqlite:///data/asyncchat.db", validation_alias=_plain("DATABASE_URL"))
+    redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias=_plain("REDIS_URL"))
+    openai_api_key: str | None = Field(None, validation_alias=_plain("OPENAI_API_KEY"), repr=False)
+    openai_base_url: str | None = Field(None, validation_alias=_plain("OPENAI_BASE_URL"))
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+    # The model that answers when a conversation names none, and the names offered (none given: any name is taken).
+    model: str = Field(DEFAULT_OPENAI_MODEL, min_length=1, max_length=200)
+    models: Annotated[tuple[str, ...], NoDecode] = ()
+
+    # What a request may ask for.
+    max_body_bytes: int = Field(1 << 20, ge=1024)
+    max_content_chars: int = Field(200_000, ge=1)
+    max_wait_seconds: float = Field(50, ge=0, le=3600)
+    deadline_seconds: float = Field(600, gt=0, le=86_400)
+
+    # How a worker generates.
+    slots: int = Field(200, ge=1, le=10_000)
+    prompt_tokens: int = Field(16_000, ge=100)
+    first_byte_seconds: float = Field(60, gt=0)
+    chunk_seconds: float = Field(30, gt=0)
+    attempt_seconds: float = Field(600, gt=0)
+    drain_seconds: float = Field(25, ge=0)
+    max_tries: int = Field(4, ge=1, le=100)
+    max_model_calls: int = Field(2, ge=1, le=100)
+    retry_base_seconds: float = Field(1, gt=0)
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _split_models(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: str) -> str:
+        if urlsplit(value).scheme not in REDIS_SCHEMES:
+            raise ValueError(f"must start with {', '.join(f'{scheme}://' for scheme in REDIS_SCHEMES)}")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: str) -> str:
+        if urlsplit(value).scheme.partition("+")[0] not in DATABASE_SCHEMES:
+            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in DATABASE_SCHEMES)}")
+        return value
+
+    @field_validator("openai_base_url")
+    @classmethod
+    def _check_base_url(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in ("http", "https"):
+            raise ValueError("must start with http:// or https://")
+        return value
+
+    @property
+    def offered_models(self) -> tuple[str, ...]:
+        """The names `GET /models/` lists: the default first."""
+        return (self.model, *(name for name in self.models if name != self.model))
+
+    @property
+    def client_redis_url(self) -> str:
+        """`redis_url` as redis-py spells it: a socket is `unix://` there, and `redis+socket://` for Celery."""
+        if self.redis_url.startswith("redis+socket://"):
+            return "unix://" + self.redis_url.removeprefix("redis+socket://").replace("virtual_host=", "db=")
+        return self.redis_url
+
+
+def _sentence(error: ValidationError) -> str:
+    names = {name: _variable(name) for name in Settings.model_fields}
+    parts = []
+    for item in error.errors():
+        place = str(item["loc"][0]) if item["loc"] else ""
+        message = str(item["msg"]).removeprefix("Value error, ")
+        parts.append(f"{names.get(place, place)}: {message[:1].lower()}{message[1:]}")
+    return "wrong setting: " + "; ".join(parts)
+
+
+def _variable(field: str) -> str:
+    alias = Settings.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return PREFIX + field.upper()
+
+
+def misspelt_variables() -> list[str]:
+    """A sentence for each ASYNCCHAT_ variable of the environment that no setting has."""
+    known = [_variable(name) for name in Settings.model_fields]
+    sentences = []
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            sentences.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return sentences
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        SettingsError: a value is missing or wrong, or `.env` cannot be read.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read {Path('.env').resolve()}: {error}") from None

@@ -1,0 +1,151 @@
+"""How a worker comes to hold a reply: one conditional UPDATE that adds to the fencing token.
+
+Locks are taken in one order everywhere: the process's row, then the conversation, then the reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
+
+from shared.database.models import attempts, conversations, is_live, is_queued, replies
+from shared.reply_status import ReplyStatus
+from shared.store import conversations as conversation_rows
+from shared.store import workers as worker_rows
+
+
+class ProcessGone(Exception):
+    """The process's own row is gone: others took it for dead. It must stop all it does and take a new id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A reply that this process holds until it ends it, hands it back, or is taken for dead."""
+
+    reply_id: str
+    token: int
+    tenant_id: str
+    conversation_id: str
+    turn: int
+    candidate: int
+    attempt: int
+    tries: int
+    model_calls: int
+    model: str
+    parameters: Mapping[str, Any]
+    deadline_at: int
+    instructions: str | None = None
+
+    @classmethod
+    def of_row(cls, row: Row[Any], *, instructions: str | None = None) -> Claim:
+        """The claim that a row of `replies` shows."""
+        return cls(
+            reply_id=row.id,
+            token=row.token,
+            tenant_id=row.tenant_id,
+            conversation_id=row.conversation_id,
+            turn=row.turn,
+            candidate=row.candidate,
+            attempt=row.attempt,
+            tries=row.tries,
+            model_calls=row.model_calls,
+            model=row.model,
+            parameters=row.parameters,
+            deadline_at=row.deadline_at,
+            instructions=instructions,
+        )
+
+
+_earlier = replies.alias("earlier")
+_is_unblocked = ~exists().where(
+    _earlier.c.conversation_id == replies.c.conversation_id, _earlier.c.turn < replies.c.turn, is_live(_earlier)
+)
+_is_due = (
+    is_queued(replies)
+    & (replies.c.available_at <= bindparam("now"))
+    & (replies.c.deadline_at > bindparam("now"))
+    & replies.c.stop_requested.is_(None)
+    & _is_unblocked
+)
+_DUE = (
+    select(replies.c.id, replies.c.conversation_id)
+    .where(_is_due)
+    .order_by(replies.c.available_at, replies.c.id)
+    .limit(bindparam("limit"))
+)
+_CLAIM = (
+    update(replies)
+    .where(replies.c.id.in_(bindparam("reply_ids", expanding=True)), _is_due)
+    .values(
+        status=ReplyStatus.IN_PROGRESS,
+        attempt=replies.c.attempt + 1,
+        tries=replies.c.tries + 1,
+        # Counted before the call: the dead cannot report one.
+        model_calls=replies.c.model_calls + 1,
+        token=replies.c.token + 1,
+        worker_id=bindparam("by_worker"),
+        started_at=func.coalesce(replies.c.started_at, bindparam("now")),
+        partial=None,
+        partial_cursor=None,
+    )
+    .returning(replies)
+)
+_DUE_LOCKED = _DUE.with_for_update(skip_locked=True, of=replies)
+_STARTED = insert(attempts)
+_INSTRUCTIONS = select(conversations.c.id, conversations.c.instructions).where(
+    conversations.c.id.in_(bindparam("conversation_ids", expanding=True))
+)
+
+
+def has_due(connection: Connection, *, now: int) -> bool:
+    """Whether any reply could be claimed; it takes no lock, so that an idle worker writes nothing."""
+    return connection.execute(_DUE, {"now": now, "limit": 1}).first() is not None
+
+
+def due_in(connection: Connection, conversation_id: str, *, now: int) -> list[str]:
+    """The replies of the conversation that could be claimed: those of its next turn."""
+    found = connection.execute(
+        select(replies.c.id).where(replies.c.conversation_id == conversation_id, _is_due), {"now": now}
+    )
+    return list(found.scalars())
+
+
+def claim(connection: Connection, worker_id: str, *, limit: int, now: int) -> list[Claim]:
+    """Takes up to `limit` due replies, oldest first, none of whose conversation has an earlier turn still live.
+
+    Raises:
+        ProcessGone: the worker has no row any more.
+    """
+    if not worker_rows.lock(connection, worker_id):
+        raise ProcessGone
+    found = connection.execute(_DUE_LOCKED, {"now": now, "limit": limit}).all()
+    if not found:
+        return []
+    conversation_ids = sorted({row.conversation_id for row in found})
+    conversation_rows.bump(connection, conversation_ids)
+    taken = connection.execute(
+        _CLAIM, {"reply_ids": [row.id for row in found], "by_worker": worker_id, "now": now}
+    ).all()
+    rows = connection.execute(_INSTRUCTIONS, {"conversation_ids": conversation_ids})
+    instructions = {row.id: row.instructions for row in rows}
+    claims = [Claim.of_row(row, instructions=instructions[row.conversation_id]) for row in taken]
+    _record_starts(connection, claims, worker_id=worker_id, now=now)
+    return sorted(claims, key=lambda claim: claim.reply_id)
+
+
+def _record_starts(connection: Connection, claims: Sequence[Claim], *, worker_id: str, now: int) -> None:
+    rows = [
+        {
+            "reply_id": claim.reply_id,
+            "attempt": claim.attempt,
+            "tenant_id": claim.tenant_id,
+            "worker_id": worker_id,
+            "started_at": now,
+        }
+        for claim in claims
+    ]
+    if rows:
+        connection.execute(_STARTED, rows)

@@ -1,0 +1,100 @@
+"""Conversations: rows, settings, pages, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, tuple_, update
+
+from shared.database.models import conversations
+
+Order = Literal["asc", "desc"]
+
+_INSERT = insert(conversations)
+_BY_ID = select(conversations).where(
+    conversations.c.tenant_id == bindparam("tenant_id"), conversations.c.id == bindparam("conversation_id")
+)
+_TOUCH = (
+    update(conversations)
+    .where(conversations.c.id == bindparam("conversation_id"))
+    .values(version=conversations.c.version + 1, updated_at=bindparam("now"))
+)
+_BUMP = (
+    update(conversations)
+    .where(conversations.c.id.in_(bindparam("conversation_ids", expanding=True)))
+    .values(version=conversations.c.version + 1)
+)
+
+
+def create(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Inserts one conversation; `values` has every column that has no default."""
+    connection.execute(_INSERT, dict(values))
+
+
+def get(connection: Connection, tenant_id: str, conversation_id: str) -> RowMapping | None:
+    """The conversation, or None if the tenant has no such one."""
+    found = connection.execute(_BY_ID, {"tenant_id": tenant_id, "conversation_id": conversation_id})
+    return found.mappings().one_or_none()
+
+
+def page(
+    connection: Connection,
+    tenant_id: str,
+    *,
+    limit: int,
+    after: tuple[int, str] | None,
+    order: Order,
+    end_user: str | None,
+) -> Sequence[RowMapping]:
+    """Up to `limit` conversations by last change, after the position `(updated_at, id)` of the page before."""
+    table = conversations.c
+    query = select(conversations).where(table.tenant_id == tenant_id, table.kind == "chat")
+    if end_user is not None:
+        query = query.where(table.end_user == end_user)
+    key = tuple_(table.updated_at, table.id)
+    if order == "desc":
+        query = query.order_by(table.updated_at.desc(), table.id.desc())
+    else:
+        query = query.order_by(table.updated_at, table.id)
+    if after is not None:
+        query = query.where(key < tuple_(*after) if order == "desc" else key > tuple_(*after))
+    return connection.execute(query.limit(limit)).mappings().all()
+
+
+def change(
+    connection: Connection, tenant_id: str, conversation_id: str, *, values: Mapping[str, Any], now: int
+) -> RowMapping | None:
+    """Sets the given columns and returns the conversation as it is then, or None if there is none."""
+    table = conversations.c
+    changed = connection.execute(
+        update(conversations)
+        .where(table.tenant_id == tenant_id, table.id == conversation_id)
+        .values(**values, version=table.version + 1, updated_at=now)
+        .returning(conversations)
+    )
+    return changed.mappings().one_or_none()
+
+
+def remove(connection: Connection, tenant_id: str, conversation_id: str) -> bool:
+    """Erases the conversation with its messages, replies and attempts. False if there was none."""
+    table = conversations.c
+    removed = connection.execute(delete(conversations).where(table.tenant_id == tenant_id, table.id == conversation_id))
+    return removed.rowcount > 0
+
+
+def touch(connection: Connection, conversation_id: str, *, now: int) -> None:
+    """Records that a message or an end of a reply changed the conversation, and locks it until the commit."""
+    connection.execute(_TOUCH, {"conversation_id": conversation_id, "now": now})
+
+
+def bump(connection: Connection, conversation_ids: Collection[str]) -> None:
+    """Records a change of status, which does not move the conversations up in the list."""
+    connection.execute(_BUMP, {"conversation_ids": sorted(conversation_ids)})
+
+
+def versions(connection: Connection, conversation_ids: Collection[str]) -> dict[str, int]:
+    """The version of each of the conversations that exist."""
+    table = conversations.c
+    rows = connection.execute(select(table.id, table.version).where(table.id.in_(conversation_ids)))
+    return {row.id: row.version for row in rows}

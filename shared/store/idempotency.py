@@ -1,0 +1,70 @@
+"""Idempotency keys: the same request twice makes one thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from shared.database.models import idempotency_keys
+from shared.errors import IdempotencyMismatch
+
+
+class KeyTaken(Exception):
+    """Another process stored the same key just now. Doing the whole write again finds its resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedRequest:
+    """A request that carries an Idempotency-Key. `request_hash` is over its body."""
+
+    tenant_id: str
+    key: str
+    method: str
+    path: str
+    request_hash: str
+
+
+def find(connection: Connection, request: KeyedRequest) -> str | None:
+    """The id of what the same request made before, or None if the key is new.
+
+    Raises:
+        IdempotencyMismatch: the key was used for another method, path or body.
+    """
+    table = idempotency_keys.c
+    row = connection.execute(
+        select(table.method, table.path, table.request_hash, table.resource_id).where(
+            table.tenant_id == request.tenant_id, table.key == request.key
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if (row.method, row.path, row.request_hash) != (request.method, request.path, request.request_hash):
+        raise IdempotencyMismatch("This Idempotency-Key was already used for another request. Use a new key for each.")
+    return str(row.resource_id)
+
+
+def remember(connection: Connection, request: KeyedRequest, *, resource_type: str, resource_id: str, now: int) -> None:
+    """Stores what the request made, in the transaction that made it.
+
+    Raises:
+        KeyTaken: another transaction stored the key since `find` looked.
+    """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = (
+        dialect.insert(idempotency_keys)
+        .values(
+            tenant_id=request.tenant_id,
+            key=request.key,
+            method=request.method,
+            path=request.path,
+            request_hash=request.request_hash,
+            resource_type=resource_type,
+            resource_id=resource_id,
+            created_at=now,
+        )
+        .on_conflict_do_nothing()
+    )
+    if connection.execute(statement).rowcount == 0:
+        raise KeyTaken

@@ -1,0 +1,268 @@
+"""How a held reply moves on: each move is one conditional UPDATE that carries the token of the claim.
+
+A move that finds the row changed raises `Lost`, and its transaction is undone: somebody else has the reply now, and
+the caller must write nothing more. A stop that was asked for meanwhile wins over every move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Boolean, Connection, and_, bindparam, case, exists, insert, literal, null, select, update
+
+from shared.database.models import attempts, is_running, messages, replies
+from shared.ending import Ending, Failure, Usage
+from shared.ids import new_message_id
+from shared.reply_status import IncompleteReason, ReplyStatus, StopRequest
+from shared.store import conversations as conversation_rows
+from shared.store.claims import Claim
+
+
+class Lost(Exception):
+    """The reply is no longer the caller's: taken over, ended or erased."""
+
+
+# A reply that ends so puts its text into the conversation.
+_WITH_MESSAGE = frozenset({ReplyStatus.COMPLETED, ReplyStatus.INCOMPLETE})
+
+_held = and_(replies.c.id == bindparam("reply_id"), replies.c.token == bindparam("held_token"), is_running(replies))
+_sibling = replies.alias("sibling")
+_none_selected = ~exists().where(
+    _sibling.c.conversation_id == replies.c.conversation_id, _sibling.c.turn == replies.c.turn, _sibling.c.selected
+)
+_PARTIAL = update(replies).where(_held).values(partial=bindparam("new_content"))
+
+
+def unless_stopped(status: Any, *, otherwise_reason: Any) -> dict[str, Any]:
+    """The status to set, where a stop that was asked for wins, and the reason if it is `incomplete`."""
+    stop = replies.c.stop_requested
+    return {
+        "status": case(
+            (stop == StopRequest.CANCEL, ReplyStatus.CANCELLED),
+            (stop == StopRequest.INTERRUPT, ReplyStatus.INCOMPLETE),
+            else_=status,
+        ),
+        "incomplete_reason": case(
+            (stop == StopRequest.INTERRUPT, IncompleteReason.INTERRUPTED),
+            (stop == StopRequest.CANCEL, null()),
+            else_=otherwise_reason,
+        ),
+    }
+
+
+_FINISH = (
+    update(replies)
+    .where(_held)
+    .values(
+        **unless_stopped(bindparam("new_status"), otherwise_reason=bindparam("new_incomplete_reason")),
+        selected=and_(bindparam("completes", type_=Boolean), replies.c.stop_requested.is_(None), _none_selected),
+        # The text is kept once: in the assistant's message where there is one, else here.
+        partial=case(
+            (replies.c.stop_requested == StopRequest.CANCEL, bindparam("new_content")), else_=bindparam("kept_text")
+        ),
+        error_code=case((replies.c.stop_requested.is_(None), bindparam("new_error_code"))),
+        error_message=case((replies.c.stop_requested.is_(None), bindparam("new_error_message"))),
+        error_retryable=case((replies.c.stop_requested.is_(None), bindparam("new_error_retryable"))),
+        input_tokens=bindparam("new_input_tokens"),
+        output_tokens=bindparam("new_output_tokens"),
+        finished_at=bindparam("now"),
+        worker_id=None,
+    )
+    .returning(replies.c.status)
+)
+_REQUEUE = (
+    update(replies)
+    .where(_held)
+    .values(
+        **unless_stopped(literal(ReplyStatus.QUEUED), otherwise_reason=null()),
+        token=replies.c.token + 1,
+        worker_id=None,
+        available_at=bindparam("next_at"),
+        tries=replies.c.tries - bindparam("tries_back"),
+        model_calls=replies.c.model_calls - bindparam("calls_back"),
+        finished_at=case((replies.c.stop_requested.is_not(None), bindparam("now"))),
+    )
+    .returning(replies.c.status)
+)
+_CLOSE_ATTEMPT = (
+    update(attempts)
+    .where(attempts.c.reply_id == bindparam("of_reply"), attempts.c.attempt == bindparam("of_attempt"))
+    .values(
+        ended_at=bindparam("now"),
+        outcome=bindparam("new_outcome"),
+        error_code=bindparam("new_error_code"),
+        error_message=bindparam("new_error_message"),
+        input_tokens=bindparam("new_input_tokens"),
+        output_tokens=bindparam("new_output_tokens"),
+    )
+)
+
+
+def save_partial(connection: Connection, claim: Claim, content: str) -> None:
+    """Keeps the text so far, for readers and for `on_crash=keep_partial`.
+
+    Raises:
+        Lost: the reply is no longer this claim's.
+    """
+    values = {"reply_id": claim.reply_id, "held_token": claim.token, "new_content": content}
+    if connection.execute(_PARTIAL, values).rowcount == 0:
+        raise Lost(claim.reply_id)
+
+
+def finish(connection: Connection, claim: Claim, ending: Ending, *, now: int) -> ReplyStatus:
+    """Ends the reply: the assistant's message, the status, the usage and the attempt, all or nothing.
+
+    Returns the status it ended in, which is the stop's if one was asked for.
+
+    Raises:
+        Lost: the reply is no longer this claim's.
+    """
+    return end(connection, claim, ending, outcome=None, now=now)
+
+
+def requeue(
+    connection: Connection,
+    claim: Claim,
+    *,
+    outcome: str,
+    next_at: int,
+    now: int,
+    give_back_try: bool = False,
+    give_back_call: bool = False,
+    failure: Failure | None = None,
+) -> ReplyStatus:
+    """Puts the reply back for another try at `next_at`. What did not count is given back.
+
+    Raises:
+        Lost: the reply is no longer this claim's.
+    """
+    conversation_rows.bump(connection, [claim.conversation_id])
+    row = connection.execute(
+        _REQUEUE,
+        {
+            "reply_id": claim.reply_id,
+            "held_token": claim.token,
+            "next_at": next_at,
+            "tries_back": int(give_back_try),
+            "calls_back": int(give_back_call),
+            "now": now,
+        },
+    ).one_or_none()
+    if row is None:
+        raise Lost(claim.reply_id)
+    close_attempt(connection, claim.reply_id, claim.attempt, outcome=outcome, ending=None, failure=failure, now=now)
+    status = ReplyStatus(row.status)
+    if status.is_terminal:
+        settle(connection, claim.conversation_id, claim.turn)
+    return status
+
+
+def end(connection: Connection, claim: Claim, ending: Ending, *, outcome: str | None, now: int) -> ReplyStatus:
+    """`finish`, with what became of the attempt where that is another word than the status."""
+    conversation_rows.touch(connection, claim.conversation_id, now=now)
+    row = connection.execute(
+        _FINISH,
+        {
+            "reply_id": claim.reply_id,
+            "held_token": claim.token,
+            "new_status": ending.status,
+            "new_incomplete_reason": ending.incomplete_reason,
+            "completes": ending.status is ReplyStatus.COMPLETED,
+            "new_content": ending.content or None,
+            "kept_text": None if ending.status in _WITH_MESSAGE else ending.content or None,
+            **_error_columns(ending.failure),
+            **_usage_columns(ending.usage),
+            "now": now,
+        },
+    ).one_or_none()
+    if row is None:
+        raise Lost(claim.reply_id)
+    status = ReplyStatus(row.status)
+    if status in _WITH_MESSAGE and ending.content:
+        _add_answer(connection, claim, ending.content, now=now)
+    close_attempt(
+        connection,
+        claim.reply_id,
+        claim.attempt,
+        outcome=outcome or status,
+        ending=ending,
+        failure=ending.failure,
+        now=now,
+    )
+    if status is not ReplyStatus.COMPLETED:
+        settle(connection, claim.conversation_id, claim.turn)
+    return status
+
+
+def _add_answer(connection: Connection, claim: Claim, content: str, *, now: int) -> None:
+    connection.execute(
+        insert(messages),
+        {
+            "id": new_message_id(),
+            "tenant_id": claim.tenant_id,
+            "conversation_id": claim.conversation_id,
+            "turn": claim.turn,
+            "position": claim.candidate,
+            "role": "assistant",
+            "content": content,
+            "reply_id": claim.reply_id,
+            "created_at": now,
+        },
+    )
+
+
+def close_attempt(
+    connection: Connection,
+    reply_id: str,
+    attempt: int,
+    *,
+    outcome: str,
+    ending: Ending | None,
+    failure: Failure | None,
+    now: int,
+) -> None:
+    """Records how a try went."""
+    connection.execute(
+        _CLOSE_ATTEMPT,
+        {
+            "of_reply": reply_id,
+            "of_attempt": attempt,
+            "new_outcome": outcome,
+            "new_error_code": failure.code if failure else None,
+            "new_error_message": failure.message if failure else None,
+            **_usage_columns(ending.usage if ending else None),
+            "now": now,
+        },
+    )
+
+
+def settle(connection: Connection, conversation_id: str, turn: int) -> None:
+    """Once all candidates of a turn have ended and none is selected, the first unfinished text continues it."""
+    rows = connection.execute(
+        select(replies.c.id, replies.c.status, replies.c.selected, messages.c.id.label("message_id"))
+        .select_from(replies.outerjoin(messages, messages.c.reply_id == replies.c.id))
+        .where(replies.c.conversation_id == conversation_id, replies.c.turn == turn)
+        .order_by(replies.c.candidate)
+    ).all()
+    if any(row.selected or not ReplyStatus(row.status).is_terminal for row in rows):
+        return
+    for row in rows:
+        if row.message_id is not None:
+            connection.execute(update(replies).where(replies.c.id == row.id).values(selected=True))
+            return
+
+
+def _error_columns(failure: Failure | None) -> Mapping[str, Any]:
+    return {
+        "new_error_code": failure.code if failure else None,
+        "new_error_message": failure.message if failure else None,
+        "new_error_retryable": failure.retryable if failure else None,
+    }
+
+
+def _usage_columns(usage: Usage | None) -> Mapping[str, Any]:
+    return {
+        "new_input_tokens": usage.input_tokens if usage else None,
+        "new_output_tokens": usage.output_tokens if usage else None,
+    }

@@ -1,0 +1,93 @@
+"""Replies as readers see them, and their acceptance. Who moves them afterwards is in `claims`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, bindparam, case, distinct, func, insert, select
+
+from shared.database.models import is_live, messages, replies
+from shared.reply_status import ReplyStatus
+
+_INSERT = insert(replies)
+
+_earlier = replies.alias("earlier")
+_turns_ahead = (
+    select(func.count(distinct(_earlier.c.turn)))
+    .where(
+        _earlier.c.conversation_id == replies.c.conversation_id,
+        _earlier.c.turn < replies.c.turn,
+        is_live(_earlier),
+    )
+    .correlate(replies)
+    .scalar_subquery()
+)
+_READ: Select[Any] = select(
+    *(column for column in replies.c if column.name not in {"deltas", "partial"}),
+    messages.c.id.label("message_id"),
+    func.coalesce(messages.c.content, replies.c.partial, "").label("content"),
+    case((replies.c.status == ReplyStatus.QUEUED, _turns_ahead), else_=0).label("turns_ahead"),
+).select_from(replies.outerjoin(messages, messages.c.reply_id == replies.c.id))
+
+_BY_ID = _READ.where(replies.c.tenant_id == bindparam("tenant_id"), replies.c.id == bindparam("reply_id"))
+_OF_TURN = _READ.where(
+    replies.c.conversation_id == bindparam("conversation_id"), replies.c.turn == bindparam("turn")
+).order_by(replies.c.candidate)
+_LIVE_OF_CONVERSATION = _READ.where(
+    replies.c.conversation_id == bindparam("conversation_id"),
+    is_live(replies),
+).order_by(replies.c.turn, replies.c.candidate)
+_COUNT_TURNS_AHEAD = select(func.count(distinct(replies.c.turn))).where(
+    replies.c.conversation_id == bindparam("conversation_id"),
+    replies.c.turn < bindparam("turn"),
+    is_live(replies),
+)
+
+
+def add(connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts queued replies; each has every column that has no default."""
+    connection.execute(_INSERT, [dict(row) for row in values])
+
+
+def get(connection: Connection, tenant_id: str, reply_id: str) -> RowMapping | None:
+    """The reply with its text so far, or None if the tenant has no such one."""
+    found = connection.execute(_BY_ID, {"tenant_id": tenant_id, "reply_id": reply_id})
+    return found.mappings().one_or_none()
+
+
+def of_turn(connection: Connection, conversation_id: str, turn: int) -> Sequence[RowMapping]:
+    """The candidates of a turn."""
+    found = connection.execute(_OF_TURN, {"conversation_id": conversation_id, "turn": turn})
+    return found.mappings().all()
+
+
+def live(connection: Connection, conversation_id: str) -> Sequence[RowMapping]:
+    """The replies of a conversation that are not terminal, in order."""
+    found = connection.execute(_LIVE_OF_CONVERSATION, {"conversation_id": conversation_id})
+    return found.mappings().all()
+
+
+def turns_ahead(connection: Connection, conversation_id: str, turn: int) -> int:
+    """How many earlier turns of the conversation are still live."""
+    return int(connection.execute(_COUNT_TURNS_AHEAD, {"conversation_id": conversation_id, "turn": turn}).scalar_one())
+
+
+def page(
+    connection: Connection,
+    tenant_id: str,
+    *,
+    limit: int,
+    after: str | None,
+    statuses: Collection[ReplyStatus],
+    conversation_id: str | None,
+) -> Sequence[RowMapping]:
+    """Up to `limit` replies, newest first, after the reply that ended the page before."""
+    query = _READ.where(replies.c.tenant_id == tenant_id)
+    if statuses:
+        query = query.where(replies.c.status.in_(sorted(statuses)))
+    if conversation_id is not None:
+        query = query.where(replies.c.conversation_id == conversation_id)
+    if after is not None:
+        query = query.where(replies.c.id < after)
+    return connection.execute(query.order_by(replies.c.id.desc()).limit(limit)).mappings().all()

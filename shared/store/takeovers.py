@@ -1,0 +1,128 @@
+"""Moving on what nobody moves any more: replies of dead processes, and replies past their deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, case, exists, literal, null, select, update
+
+from shared.database.models import is_live, is_running, replies, workers
+from shared.ending import Ending, Failure
+from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus
+from shared.store import conversations as conversation_rows
+from shared.store import moves
+from shared.store import workers as worker_rows
+from shared.store.claims import Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How often a reply may be tried, and how often the model may be called for it."""
+
+    tries: int
+    model_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A reply and the status it has come to."""
+
+    reply_id: str
+    conversation_id: str
+    status: ReplyStatus
+
+
+_LOST_WORKER = Failure(ReplyError.WORKER_LOST, "The worker that was answering stopped without a word.", retryable=True)
+_EXHAUSTED = Failure(
+    ReplyError.ATTEMPTS_EXHAUSTED, "Workers stopped too often while answering; it is not tried again.", retryable=True
+)
+_TOO_LATE = Failure(ReplyError.DEADLINE_EXCEEDED, "There was no answer before the deadline.", retryable=True)
+
+_EXPIRE = (
+    update(replies)
+    .where(
+        replies.c.id == bindparam("reply_id"),
+        replies.c.token == bindparam("held_token"),
+        is_live(replies),
+        replies.c.deadline_at <= bindparam("now"),
+    )
+    .values(
+        **moves.unless_stopped(literal(ReplyStatus.FAILED), otherwise_reason=null()),
+        token=replies.c.token + 1,
+        worker_id=None,
+        error_code=case((replies.c.stop_requested.is_(None), _TOO_LATE.code)),
+        error_message=case((replies.c.stop_requested.is_(None), _TOO_LATE.message)),
+        error_retryable=case((replies.c.stop_requested.is_(None), literal(_TOO_LATE.retryable))),
+        finished_at=bindparam("now"),
+    )
+    .returning(replies.c.status)
+)
+
+
+def take_over(connection: Connection, process_id: str, *, last_beat: int | None, caps: Caps, now: int) -> list[Moved]:
+    """Moves on every reply that a dead process held, and takes its row out. `last_beat` None: it has no row at all.
+
+    Returns what was moved: nothing if the process has beaten since.
+    """
+    if last_beat is not None and not worker_rows.remove_silent(connection, process_id, last_beat=last_beat):
+        return []
+    held = connection.execute(
+        select(replies)
+        .where(replies.c.worker_id == process_id, is_running(replies))
+        .order_by(replies.c.conversation_id, replies.c.id)
+    ).all()
+    return [Moved(row.id, row.conversation_id, _abandon(connection, row, caps=caps, now=now)) for row in held]
+
+
+def _abandon(connection: Connection, row: Row[Any], *, caps: Caps, now: int) -> ReplyStatus:
+    """One reply of a dead worker: again, or to its end, as `on_crash` and the caps say."""
+    claim = Claim.of_row(row)
+    if row.on_crash == "keep_partial" and row.partial:
+        kept = Ending(ReplyStatus.INCOMPLETE, row.partial, incomplete_reason=IncompleteReason.WORKER_LOST)
+        return moves.end(connection, claim, kept, outcome="lost", now=now)
+    if row.on_crash == "fail":
+        failed = Ending(ReplyStatus.FAILED, row.partial or "", failure=_LOST_WORKER)
+        return moves.end(connection, claim, failed, outcome="lost", now=now)
+    if row.stop_requested is None and (row.tries >= caps.tries or row.model_calls >= caps.model_calls):
+        exhausted = Ending(ReplyStatus.FAILED, row.partial or "", failure=_EXHAUSTED)
+        return moves.end(connection, claim, exhausted, outcome="lost", now=now)
+    return moves.requeue(connection, claim, outcome="lost", next_at=now, now=now, failure=_LOST_WORKER)
+
+
+def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved | None:
+    """Ends a reply that is past its deadline, queued or running. None if it has moved since it was found."""
+    conversation_rows.touch(connection, overdue.conversation_id, now=now)
+    row = connection.execute(_EXPIRE, {"reply_id": overdue.id, "held_token": overdue.token, "now": now}).one_or_none()
+    if row is None:
+        return None
+    if overdue.status == ReplyStatus.IN_PROGRESS:
+        moves.close_attempt(
+            connection, overdue.id, overdue.attempt, outcome="failed", ending=None, failure=_TOO_LATE, now=now
+        )
+    moves.settle(connection, overdue.conversation_id, overdue.turn)
+    return Moved(overdue.id, overdue.conversation_id, ReplyStatus(row.status))
+
+
+def overdue(connection: Connection, *, now: int, limit: int) -> Sequence[Row[Any]]:
+    """Live replies past their deadline."""
+    columns = [replies.c[name] for name in ("id", "token", "status", "conversation_id", "turn", "attempt")]
+    return connection.execute(
+        select(*columns)
+        .where(is_live(replies), replies.c.deadline_at <= now)
+        .order_by(replies.c.deadline_at)
+        .limit(limit)
+    ).all()
+
+
+def ownerless(connection: Connection) -> list[str]:
+    """Processes that hold replies and have no row: each counts as dead."""
+    owners = select(replies.c.worker_id).distinct().where(is_running(replies))
+    return list(connection.execute(owners.where(~exists().where(workers.c.id == replies.c.worker_id))).scalars())
+
+
+def held_by(connection: Connection, process_id: str) -> list[Claim]:
+    """What the database says this process holds."""
+    rows = connection.execute(select(replies).where(replies.c.worker_id == process_id, is_running(replies)))
+    return [Claim.of_row(row) for row in rows]

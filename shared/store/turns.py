@@ -1,0 +1,148 @@
+"""Turns: accepting what a user says and the replies it asks for, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, update
+
+from shared.database.models import conversations
+from shared.errors import NotFound
+from shared.ids import new_message_id, new_reply_id
+from shared.reply_status import ReplyStatus
+from shared.store import messages, replies
+
+# An unset title becomes the beginning of the first message.
+TITLE_CHARS = 60
+
+_OPEN = (
+    update(conversations)
+    .where(conversations.c.tenant_id == bindparam("of_tenant"), conversations.c.id == bindparam("of_conversation"))
+    .values(
+        next_turn=conversations.c.next_turn + 1,
+        version=conversations.c.version + 1,
+        updated_at=bindparam("now"),
+        title=func.coalesce(conversations.c.title, bindparam("first_title")),
+    )
+    .returning(conversations.c.next_turn, conversations.c.model, conversations.c.parameters)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked: the text, how many candidates, and how to make them.
+
+    `model` is used if neither this ask nor the conversation names one in `chosen_model`.
+    """
+
+    content: str
+    n: int
+    chosen_model: str | None
+    default_model: str
+    deadline_ms: int
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A message and the replies it asked for, as rows of the shape that reading gives."""
+
+    conversation_id: str
+    turn: int
+    message: Mapping[str, Any]
+    replies: list[Mapping[str, Any]]
+
+
+def _title_of(content: str) -> str:
+    return " ".join(content.split())[:TITLE_CHARS].rstrip()
+
+
+def _open(connection: Connection, tenant_id: str, conversation_id: str, *, title: str | None, now: int) -> Any:
+    """Takes the conversation's next turn; its row stays locked until the commit."""
+    keys = {"of_tenant": tenant_id, "of_conversation": conversation_id, "now": now, "first_title": title}
+    row = connection.execute(_OPEN, keys).one_or_none()
+    if row is None:
+        raise NotFound("There is no such conversation.")
+    return row
+
+
+def _message(tenant_id: str, conversation_id: str, turn: int, *, role: str, content: str, now: int) -> dict[str, Any]:
+    return {
+        "id": new_message_id(),
+        "tenant_id": tenant_id,
+        "conversation_id": conversation_id,
+        "turn": turn,
+        "position": 0,
+        "role": role,
+        "content": content,
+        "reply_id": None,
+        "created_at": now,
+    }
+
+
+def append(
+    connection: Connection, tenant_id: str, conversation_id: str, *, role: str, content: str, now: int
+) -> Mapping[str, Any]:
+    """Adds a message that asks for nothing, as a turn of its own.
+
+    Raises:
+        NotFound: the tenant has no such conversation.
+    """
+    title = _title_of(content) if role == "user" else None
+    opened = _open(connection, tenant_id, conversation_id, title=title, now=now)
+    message = _message(tenant_id, conversation_id, opened.next_turn - 1, role=role, content=content, now=now)
+    messages.add(connection, message)
+    return message
+
+
+def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: Ask, now: int) -> Turn:
+    """Adds the user's message and `n` queued replies as the conversation's next turn.
+
+    Raises:
+        NotFound: the tenant has no such conversation.
+    """
+    opened = _open(connection, tenant_id, conversation_id, title=_title_of(asked.content), now=now)
+    turn = opened.next_turn - 1
+    message = _message(tenant_id, conversation_id, turn, role="user", content=asked.content, now=now)
+    messages.add(connection, message)
+    rows = [
+        {
+            "id": new_reply_id(),
+            "tenant_id": tenant_id,
+            "conversation_id": conversation_id,
+            "turn": turn,
+            "candidate": candidate,
+            "status": ReplyStatus.QUEUED,
+            "model": asked.chosen_model or opened.model or asked.default_model,
+            "parameters": {**opened.parameters, **asked.parameters},
+            "metadata": dict(asked.metadata),
+            "available_at": now,
+            "deadline_at": now + asked.deadline_ms,
+            "created_at": now,
+        }
+        for candidate in range(1, asked.n + 1)
+    ]
+    replies.add(connection, rows)
+    ahead = replies.turns_ahead(connection, conversation_id, turn)
+    return Turn(conversation_id, turn, message, [{**_UNTOUCHED, **row, "turns_ahead": ahead} for row in rows])
+
+
+# The columns of a reply that nobody has touched, as a reader would find them.
+_UNTOUCHED: Mapping[str, Any] = {
+    "content": "",
+    "message_id": None,
+    "attempt": 0,
+    "selected": False,
+    "stop_requested": None,
+    "error_code": None,
+    "error_message": None,
+    "error_retryable": None,
+    "incomplete_reason": None,
+    "input_tokens": None,
+    "output_tokens": None,
+    "started_at": None,
+    "finished_at": None,
+}

@@ -1,0 +1,47 @@
+"""The processes and their beats. Gateways have rows here too, since they sweep."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from shared.database.models import workers
+
+_BEAT = update(workers).where(workers.c.id == bindparam("process_id")).values(beat=workers.c.beat + 1)
+
+
+def register(connection: Connection, process_id: str, *, host: str, now: int) -> None:
+    """Adds the process, with its first beat."""
+    connection.execute(insert(workers).values(id=process_id, host=host, beat=1, started_at=now))
+
+
+def beat(connection: Connection, process_id: str) -> bool:
+    """One more beat. False if the row is gone: others took the process for dead, and its replies with it."""
+    return connection.execute(_BEAT, {"process_id": process_id}).rowcount > 0
+
+
+def beats(connection: Connection) -> dict[str, int]:
+    """The last beat of every process."""
+    return {row.id: row.beat for row in connection.execute(select(workers.c.id, workers.c.beat))}
+
+
+def remove(connection: Connection, process_id: str) -> None:
+    """Takes the process out, when it ends in good order."""
+    connection.execute(delete(workers).where(workers.c.id == process_id))
+
+
+def remove_silent(connection: Connection, process_id: str, *, last_beat: int) -> bool:
+    """Takes the process out unless it has beaten since. Its row stays locked until the commit. False if it lives."""
+    dead = delete(workers).where(workers.c.id == process_id, workers.c.beat == last_beat)
+    return connection.execute(dead).rowcount > 0
+
+
+def lock(connection: Connection, process_id: str) -> bool:
+    """Holds the process's row against a take-over until the commit. False if it is gone."""
+    row = connection.execute(select(workers.c.id).where(workers.c.id == process_id).with_for_update(read=True))
+    return row.one_or_none() is not None
+
+
+def count(connection: Connection, role: str) -> int:
+    """How many processes of this role there are."""
+    query = select(func.count()).select_from(workers).where(workers.c.id.startswith(role + "_", autoescape=True))
+    return int(connection.execute(query).scalar_one())
