@@ -95,7 +95,8 @@ def _run() -> tuple[str, int]:
     except click.ClickException as error:
         return error.format_message(), error.exit_code
     except AsyncChatError as error:
-        return str(error), 1
+        # A driver may have put line breaks into what became one sentence.
+        return " ".join(str(error).split()), 1
     except (click.Abort, KeyboardInterrupt):
         return "", 130
     except BrokenPipeError:

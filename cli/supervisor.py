@@ -123,7 +123,9 @@ class Supervisor:
         while True:
             self.wait_until(lambda: False, 3600, poll_seconds=IDLE_SECONDS)
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float, *, poll_seconds: float = POLL_SECONDS) -> bool:
+    def wait_until(
+        self, condition: Callable[[], object], seconds: float, *, poll_seconds: float = POLL_SECONDS
+    ) -> bool:
         """Keep the programs running until the condition holds (True) or the time is up (False).
 
         Raises:

@@ -1,0 +1,137 @@
+"""Whatever is wrong is one sentence on stderr, before anything is started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli.data_directory import held_data_directory
+from cli.main import main
+from cli.ports import free_port
+from shared.settings import get_settings
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command line in an empty folder with nothing configured: exit code, stdout and stderr."""
+    for name in list(os.environ):
+        if name.startswith("ASYNCCHAT_") or name in {"DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL"}:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASYNCCHAT_PORT", str(free_port()))
+    get_settings.cache_clear()
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["asyncchat", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        get_settings.cache_clear()
+        output = capsys.readouterr()
+        return int(str(caught.value.code)), output.out, output.err
+
+    return run
+
+
+def _assert_one_sentence(result: tuple[int, str, str], *words: str, code: int = 1) -> None:
+    exit_code, stdout, stderr = result
+    assert exit_code == code
+    assert stdout == ""
+    assert stderr.startswith("asyncchat: ")
+    assert stderr.count("\n") == 1
+    for word in words:
+        assert word in stderr
+
+
+@pytest.mark.parametrize("command", ["up", "api"])
+def test_a_port_in_use(run: Run, command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        _assert_one_sentence(run(command, "--port", str(port)), f"port {port} on 127.0.0.1 is in use", "--port")
+
+
+def test_a_data_directory_in_use_by_another_up(run: Run, tmp_path: Path) -> None:
+    with held_data_directory(tmp_path / "data"):
+        _assert_one_sentence(run("up"), str(tmp_path / "data"), f"process {os.getpid()}", "--data-dir")
+
+
+def test_a_data_directory_can_be_held_again_once_let_go(tmp_path: Path) -> None:
+    for _ in range(2):
+        with held_data_directory(tmp_path / "data") as directory:
+            assert (directory / "logs").is_dir()
+
+
+def test_a_data_directory_that_cannot_be_made(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    _assert_one_sentence(run("up"), "cannot write to the data directory", "choose another with --data-dir")
+
+
+def test_a_data_directory_no_database_url_can_name(run: Run) -> None:
+    _assert_one_sentence(run("up", "--data-dir", "what?"), "has a ? in its path")
+
+
+@pytest.mark.parametrize("command", ["up", "api", "worker", "migrate"])
+def test_a_wrong_setting(run: Run, command: str, *, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "amqp://nowhere")
+    _assert_one_sentence(run(command), "REDIS_URL", "redis://")
+
+
+def test_a_wrong_setting_in_the_env_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("ASYNCCHAT_SLOTS=many\n")
+    _assert_one_sentence(run("up"), "ASYNCCHAT_SLOTS")
+
+
+def test_a_wrong_number_of_workers(run: Run) -> None:
+    _assert_one_sentence(run("up", "--workers", "0"), "--workers", code=2)
+
+
+def test_a_model_nobody_serves(run: Run) -> None:
+    _assert_one_sentence(run("up", "--model", "gpt-x"), "gpt-x", "OPENAI_API_KEY")
+
+
+def test_a_worker_without_a_model_service_is_told_of_up(run: Run) -> None:
+    _assert_one_sentence(run("worker"), "OPENAI_API_KEY", "OPENAI_BASE_URL", "`asyncchat up`")
+
+
+def test_a_database_that_cannot_be_opened(run: Run, tmp_path: Path, *, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/file/chat.db")
+    _assert_one_sentence(run("migrate"), "cannot open the database", "file/chat.db")
+
+
+def test_the_password_of_a_database_is_not_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://me:secret@127.0.0.1:{free_port()}/chat")
+    result = run("migrate")
+    _assert_one_sentence(result, "DATABASE_URL")
+    assert "secret" not in result[2]
+
+
+def test_migrate_says_what_it_did_in_one_line(run: Run, tmp_path: Path, *, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/chat.db")
+    for _ in range(2):
+        code, stdout, stderr = run("migrate")
+        assert (code, stderr) == (0, "")
+        assert stdout == f"The database sqlite:///{tmp_path}/chat.db is up to date.\n"
+    assert (tmp_path / "chat.db").exists()
+
+
+def test_a_command_that_does_not_exist(run: Run) -> None:
+    _assert_one_sentence(run("frobnicate"), "frobnicate", code=2)
+
+
+def test_no_command_shows_the_help(run: Run) -> None:
+    code, stdout, stderr = run()
+    assert (code, stderr) == (0, "")
+    assert "migrate" in stdout
+
+
+def test_the_version_is_told(run: Run) -> None:
+    code, stdout, _ = run("--version")
+    assert code == 0
+    assert stdout.startswith("asyncchat ")
