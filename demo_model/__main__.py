@@ -26,7 +26,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _leave(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 

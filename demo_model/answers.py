@@ -10,6 +10,7 @@ from demo_model.arithmetic import CannotCompute, NotASum, compute, show
 LABEL = "I am the demo model: set OPENAI_API_KEY and restart to talk to a real one."
 ABILITIES = "I remember your name, count our exchanges and do small sums like 12 * 7."
 QUOTED_CHARACTERS = 80
+QUESTION_MARKS = ("?", "\uff1f", "\u061f")  # Latin, full-width, Arabic
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _REWORDINGS = ("", "Put another way: ", "In other words: ", "Or, said differently: ")
@@ -123,7 +124,7 @@ def _small_talk(talk: Talk) -> str | None:
 def _reflection(talk: Talk) -> str:
     """For all else: the person's own words, and honesty about who is answering."""
     quoted = _quoted(talk.now)
-    if talk.now.endswith(("?", "？", "؟")):
+    if talk.now.endswith(QUESTION_MARKS):
         templates = (
             f"You ask {quoted} and that deserves a real model.",
             f"Good question: {quoted} A real model could tell you; I cannot.",

@@ -75,7 +75,7 @@ class DemoModel:
             return
         self.open_streams += request.stream
         try:
-            await behaviour.deliver(call, _completion(call, request, behaviour), behaviour.pace)
+            await behaviour.deliver(call, _completion(call, request, behaviour))
         finally:
             self.open_streams -= request.stream
 

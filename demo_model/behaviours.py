@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from demo_model import delivery, openai_errors, speech
 from demo_model.chat_request import ChatRequest
-from demo_model.delivery import Delivery
+from demo_model.delivery import Delivery, paced
 from demo_model.openai_errors import Refusal
-from demo_model.pacing import AT_ONCE, LIVE, Pace, spread, steady
+from demo_model.pacing import LIVE, spread, steady
 from demo_model.wire import Choice
 
 PREFIX = "demo"
@@ -24,10 +24,9 @@ class Behaviour:
 
     name: str
     meaning: str
-    pace: Pace = AT_ONCE
     says: Callable[[ChatRequest], list[Choice]] = speech.conversation
     refusal: Refusal | None = None
-    deliver: Delivery = delivery.honest
+    deliver: Delivery = delivery.UNDELAYED
     once: bool = False  # only the first time a model and a last user message are seen together
 
 
@@ -40,16 +39,16 @@ def _breaks(name: str, meaning: str, deliver: Delivery) -> Behaviour:
 
 
 _SPEEDS = (
-    Behaviour("demo", "first word after 50 ms, then one every 20 ms", pace=LIVE),
+    Behaviour("demo", "first word after 50 ms, then one every 20 ms", deliver=paced(LIVE)),
     Behaviour("demo-fast", "no delays"),
-    Behaviour("demo-slow", "2 s in all, spread over the words", pace=spread(SLOW_SECONDS)),
+    Behaviour("demo-slow", "2 s in all, spread over the words", deliver=paced(spread(SLOW_SECONDS))),
     Behaviour(
         "demo-load",
         "always the same 41 tokens: the first after 0.5 s, the last after 2 s",
-        pace=spread(2.0, first=0.5),
+        deliver=paced(spread(2.0, first=0.5)),
         says=speech.load,
     ),
-    Behaviour("demo-drip", "one word every 20 s", pace=steady(first=0, each=20)),
+    Behaviour("demo-drip", "one word every 20 s", deliver=paced(steady(first=0, each=20))),
     Behaviour("demo-flood", "200,000 words as fast as they can be sent", says=speech.flood),
 )
 _WORDS = (
@@ -99,5 +98,5 @@ def find(model: str) -> Behaviour | None:
     if model.endswith(ONCE) and (base := BEHAVIOURS.get(model.removesuffix(ONCE))) is not None:
         return replace(base, once=True)
     if timed := _TIMED.fullmatch(model):
-        return Behaviour(model, "a chosen time in all", pace=spread(int(timed[1]) / 1000))
+        return Behaviour(model, "a chosen time in all", deliver=paced(spread(int(timed[1]) / 1000)))
     return BEHAVIOURS[PREFIX] if model.startswith(PREFIX) else None

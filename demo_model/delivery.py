@@ -1,13 +1,13 @@
-"""Ways to send an answer: the honest one, and every way an upstream can go wrong after accepting a request."""
+"""Ways to send an answer: the right one, and every way an upstream can go wrong after accepting a request."""
 
 from collections.abc import Awaitable, Callable
 
 from demo_model.call import EVENT_STREAM, JSON, Call
 from demo_model.openai_errors import SERVER_ERROR
-from demo_model.pacing import LIVE, Pace
+from demo_model.pacing import AT_ONCE, LIVE, Pace
 from demo_model.wire import DONE, Completion
 
-Delivery = Callable[[Call, Completion, Pace], Awaitable[None]]
+Delivery = Callable[[Call, Completion], Awaitable[None]]
 
 MAX_TOKENS_A_WRITE = 256  # tokens that are due together leave together; a flood still lets others run in between
 TOKENS_BEFORE_THE_FAULT = 3
@@ -19,44 +19,51 @@ LOGIN_PAGE = (
 )
 
 
-async def honest(call: Call, completion: Completion, pace: Pace) -> None:
-    """The whole answer, streamed or not."""
-    if completion.stream:
-        await _stream_tokens(call, completion, pace)
-        await call.end(completion.events().closing())
-        return
-    moments = pace(completion.steps)
-    await call.wait_until(moments[-1] if moments else 0.0)
-    await call.answer(completion.body())
+def paced(pace: Pace) -> Delivery:
+    """The whole answer as it should be, at this pace."""
+
+    async def deliver(call: Call, completion: Completion) -> None:
+        if completion.stream:
+            await _stream_tokens(call, completion, pace)
+            await call.end(completion.events().closing())
+            return
+        moments = pace(completion.steps)
+        await call.wait_until(moments[-1] if moments else 0.0)
+        await call.answer(completion.body())
+
+    return deliver
 
 
-async def silent(call: Call, completion: Completion, pace: Pace) -> None:
+UNDELAYED = paced(AT_ONCE)
+
+
+async def silent(call: Call, _completion: Completion) -> None:
     """Not one byte."""
     await call.hold(HOLD_SECONDS)
     await call.reset()
 
 
-async def stall(call: Call, completion: Completion, pace: Pace) -> None:
+async def stall(call: Call, completion: Completion) -> None:
     """A beginning, and then nothing more."""
     await _begin(call, completion)
     await call.hold(HOLD_SECONDS)
     await call.reset()
 
 
-async def reset(call: Call, completion: Completion, pace: Pace) -> None:
+async def reset(call: Call, completion: Completion) -> None:
     """A beginning, and then the connection breaks."""
     await _begin(call, completion)
     await call.wait_until(call.elapsed() + HEAD_START_SECONDS)
     await call.reset()
 
 
-async def cut(call: Call, completion: Completion, pace: Pace) -> None:
+async def cut(call: Call, completion: Completion) -> None:
     """A beginning, and then a clean end as if that were all."""
     await _begin(call, completion)
     await call.end()
 
 
-async def error_event(call: Call, completion: Completion, pace: Pace) -> None:
+async def error_event(call: Call, completion: Completion) -> None:
     """A beginning, and then an error inside the 200 answer."""
     if not completion.stream:
         await call.answer(SERVER_ERROR.body())
@@ -65,18 +72,18 @@ async def error_event(call: Call, completion: Completion, pace: Pace) -> None:
     await call.end(b"data: " + SERVER_ERROR.body() + b"\n\n")
 
 
-async def malformed(call: Call, completion: Completion, pace: Pace) -> None:
+async def malformed(call: Call, completion: Completion) -> None:
     """A beginning, and then something that is not JSON."""
     await _begin(call, completion)
     await call.end(b'data: {"choices": [{"index": 0, "delta": {"content": \n\n' + DONE if completion.stream else b",,}")
 
 
-async def html(call: Call, completion: Completion, pace: Pace) -> None:
+async def html(call: Call, _completion: Completion) -> None:
     """A web page, as a captive portal or a wrong base URL gives."""
     await call.answer(LOGIN_PAGE, content_type=b"text/html; charset=utf-8")
 
 
-async def no_choices(call: Call, completion: Completion, pace: Pace) -> None:
+async def no_choices(call: Call, completion: Completion) -> None:
     """Usage, and no choice at all."""
     none = completion.with_choices([])
     if not completion.stream:

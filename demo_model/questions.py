@@ -8,10 +8,12 @@ import re
 READ_CHARACTERS = 2000
 MAX_NAME_CHARACTERS = 40
 
-_WORD = r"[^\W\d_][\w'’-]*"
+# Signs that word processors put in place of plain ones.
+_PLAIN_SIGNS = str.maketrans({"\u2019": "'", "\u00d7": "*", "\u00b7": "*", "\u00f7": "/", "\u2212": "-"})
+_WORD = r"[^\W\d_][\w'-]*"
 _NAME = rf"(?P<name>{_WORD}(?: {_WORD}){{0,2}})"
-_SURE_INTRODUCTION = re.compile(rf"\b(?:my name is|my name's|my name’s|call me) {_NAME}", re.IGNORECASE)
-_LIKELY_INTRODUCTION = re.compile(rf"\b(?:[Ii] am|[Ii]['’]?m) {_NAME}")
+_SURE_INTRODUCTION = re.compile(rf"\b(?:my name is|my name's|call me) {_NAME}", re.IGNORECASE)
+_LIKELY_INTRODUCTION = re.compile(rf"\b(?:[Ii] am|[Ii]'?m) {_NAME}")
 # Words that follow "I am" and "call me" without being names.
 _NOT_NAME = re.compile(
     r"a|an|the|not|no|so|very|back|later|tomorrow|tonight|when|if|maybe|sure|sorry|ok|okay|yes|only|still|just|and|but"
@@ -19,21 +21,19 @@ _NOT_NAME = re.compile(
     re.IGNORECASE,
 )
 
-_LEAD = r"\b(?:what is|what's|what’s|what are|what about|how much is|how much are|calculate|compute|work out|solve|and)"
+_LEAD = r"\b(?:what is|what's|what are|what about|how much is|how much are|calculate|compute|work out|solve|and)"
 _SUM_CHARACTERS = r"[-+(0-9][-+*/^()0-9. ]*"
 _ASKED_SUM = re.compile(rf"{_LEAD} ({_SUM_CHARACTERS})", re.IGNORECASE)
 _BARE_SUM = re.compile(rf"({_SUM_CHARACTERS})[=?!. ]*")
 _HAS_OPERATION = re.compile(r"[0-9)] *(?:\*\*|[-+*/^]) *[-+(0-9]")
 _THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
-_TIMES_LETTER = re.compile(r"(?<=[0-9)]) ?[x×·] ?(?=[-(0-9])")
+_TIMES_LETTER = re.compile(r"(?<=[0-9)]) ?x ?(?=[-(0-9])")
 _SPELLED = (
     ("divided by", "/"),
     ("multiplied by", "*"),
     ("times", "*"),
     ("plus", "+"),
     ("minus", "-"),
-    ("÷", "/"),
-    ("−", "-"),
 )
 
 GREETING = re.compile(r"^(?:hello|hi|hey|hiya|greetings|good (?:morning|afternoon|evening|day))\b", re.IGNORECASE)
@@ -58,6 +58,7 @@ def readable(text: str) -> str:
 
 def introduced_name(text: str) -> str | None:
     """The name a person gives in this message, if any: "I am Ada", "my name is Ada", "call me Ada"."""
+    text = text.translate(_PLAIN_SIGNS)
     for match in _SURE_INTRODUCTION.finditer(text):
         if name := _name(match["name"], any_case=True):
             return name
@@ -69,7 +70,7 @@ def introduced_name(text: str) -> str | None:
 
 def asked_sum(text: str) -> str | None:
     """The sum asked for in this message, as digits and operators, if there is one."""
-    plain = text.lower()
+    plain = text.translate(_PLAIN_SIGNS).lower()
     for word, operator in _SPELLED:
         plain = plain.replace(word, operator)
     plain = _TIMES_LETTER.sub(" * ", _THOUSANDS.sub("", plain))
@@ -88,5 +89,5 @@ def _name(words: str, *, any_case: bool) -> str | None:
         if _NOT_NAME.fullmatch(word) or (small and (kept or not any_case)):
             break
         kept.append(word.capitalize() if small else word)
-    name = " ".join(kept)[:MAX_NAME_CHARACTERS].rstrip("'’- ")
+    name = " ".join(kept)[:MAX_NAME_CHARACTERS].rstrip("'- ")
     return name or None

@@ -24,7 +24,7 @@ class DemoServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or ():
-            print(f"demo model on {base_url(listener)}", flush=True)
+            print(f"demo model on {base_url(listener)}", flush=True)  # noqa: T201 - whoever chose port 0 reads it here
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drop open connections first: an answer may otherwise take an hour."""

@@ -70,17 +70,11 @@ class Completion:
             }
             for index, choice in enumerate(self.choices)
         ]
-        head = self._head("chat.completion")
+        head = _head(self, "chat.completion")
         return f'{head}"choices":{_quoted(choices)},"usage":{_quoted(self.usage())}}}'.encode()
 
     def events(self) -> "EventWriter":
         return EventWriter(self)
-
-    def _head(self, kind: str) -> str:
-        return (
-            f'{{"id":"chatcmpl-demo-{self.number}","object":"{kind}","created":{int(time.time())},'
-            f'"model":{_quoted(self.model)},"system_fingerprint":"demo",'
-        )
 
 
 class EventWriter:
@@ -88,7 +82,7 @@ class EventWriter:
 
     def __init__(self, completion: Completion) -> None:
         self._completion = completion
-        self._head = f"data: {completion._head('chat.completion.chunk')}"
+        self._head = f"data: {_head(completion, 'chat.completion.chunk')}"
         self._tail = ',"usage":null}\n\n' if completion.include_usage else "}\n\n"
         self._before = [f'{self._head}"choices":[{{"index":{i},"delta":{{"content":' for i in self._indices()]
         self._after = f'}},"logprobs":null,"finish_reason":null}}]{self._tail}'
@@ -126,3 +120,11 @@ class EventWriter:
     def _event(self, index: int, delta: str, finish_reason: str | None = None) -> str:
         choice = f'{{"index":{index},"delta":{delta},"logprobs":null,"finish_reason":{_quoted(finish_reason)}}}'
         return f'{self._head}"choices":[{choice}]{self._tail}'
+
+
+def _head(completion: Completion, kind: str) -> str:
+    """The beginning that every object of one completion shares."""
+    return (
+        f'{{"id":"chatcmpl-demo-{completion.number}","object":"{kind}","created":{int(time.time())},'
+        f'"model":{_quoted(completion.model)},"system_fingerprint":"demo",'
+    )
