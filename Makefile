@@ -85,7 +85,8 @@ define install
 	@$(say) "Installing asyncchat"
 	@{ test -x "$(uv)" && $(uv) pip install --python $(BIN)/python --quiet --no-deps \
 			--build-constraints requirements-build.txt -e .; } \
-		|| $(BIN)/python -m pip install --quiet --no-deps -e .
+		|| { sed '/^uv==/,$$d' requirements-build.txt | $(BIN)/python -m pip install --quiet --require-hashes -r /dev/stdin \
+			&& $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .; }
 endef
 
 # An environment with the development tools keeps them.
