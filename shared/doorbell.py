@@ -1,0 +1,133 @@
+"""The doorbell: a Celery task that carries reply ids and brings a worker.
+
+Losing a bell, or getting it twice, changes nothing but a delay: every worker also looks for due replies by itself
+once a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TASK = "asyncchat.generate_replies"
+QUEUE = "asyncchat"
+
+# Sending one task costs nearly a millisecond of CPU, whatever it carries: behind, a bell rings for several.
+_IDS_A_BELL = 8
+# Older bells are dropped; the workers' own look covers them.
+_MAX_PENDING = 10_000
+# A gateway's sending must fail fast; a worker's connection may sit in a blocking read for a while.
+SENDER_TIMEOUT_SECONDS = 1.5
+WORKER_TIMEOUT_SECONDS = 15.0
+
+
+def make_celery(settings: Settings, *, socket_timeout_seconds: float) -> Celery:
+    """A Celery app on the one queue.
+
+    Acknowledged early and without results: the database knows what is done. kombu's own default is no time-out at
+    all, and a frozen Redis would then block for ever.
+    """
+    app = Celery("asyncchat", broker=settings.redis_url, set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_default_queue=QUEUE,
+        task_ignore_result=True,
+        task_send_sent_event=False,
+        worker_send_task_events=False,
+        worker_enable_remote_control=False,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=settings.slots,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "socket_timeout": socket_timeout_seconds,
+            "socket_connect_timeout": min(socket_timeout_seconds, 5.0),
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+    )
+    return app
+
+
+class Doorbell:
+    """Rings from a thread of its own, so that accepting a message never waits for Redis."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._app = make_celery(settings, socket_timeout_seconds=SENDER_TIMEOUT_SECONDS)
+        self._pending: deque[str] = deque(maxlen=_MAX_PENDING)
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+        self._producer: Any = None
+        self.last_error: str | None = None
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Rings what is left and ends, within the sender's time-out."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join(timeout=2 * SENDER_TIMEOUT_SECONDS)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def ring(self, reply_ids: Sequence[str]) -> None:
+        """Asks for a worker for each of these replies. Never blocks and never raises."""
+        with self._wake:
+            self._pending.extend(reply_ids)
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while reply_ids := self._next():
+            try:
+                self._send(reply_ids)
+            except Exception as error:  # noqa: BLE001  Without this thread no bell would ring any more.
+                self._give_up(error)
+            else:
+                if self.last_error is not None:
+                    log.warning("the doorbell rings again")
+                self.last_error = None
+        if self._producer is not None:
+            self._producer.connection.release()
+
+    def _next(self) -> list[str]:
+        """Up to eight ids as soon as there are any; none when it is over."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._pending or self._stopping)
+            return [self._pending.popleft() for _ in range(min(_IDS_A_BELL, len(self._pending)))]
+
+    def _send(self, reply_ids: list[str]) -> None:
+        if self._producer is None:
+            self._producer = self._app.amqp.Producer(self._app.connection_for_write())
+        self._app.send_task(TASK, args=[reply_ids], queue=QUEUE, producer=self._producer, retry=False)
+
+    def _give_up(self, error: Exception) -> None:
+        """Drops what is pending: by the time Redis is back the workers will have found it themselves."""
+        expected = isinstance(error, RedisError | KombuError | OSError)
+        if self.last_error is None or not expected:
+            log.warning("the doorbell does not ring, so workers look by themselves: %s", error, exc_info=not expected)
+        self.last_error = str(error) or type(error).__name__
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.connection.collect()
+        with self._wake:
+            self._pending.clear()

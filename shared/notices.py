@@ -1,0 +1,77 @@
+"""Notices: "something changed in this conversation", for clients that wait on any gateway.
+
+A notice says nothing else; whoever hears it reads the database. A lost one costs its listeners a moment, since
+gateways also compare versions from time to time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+_CHANNEL_PREFIX = "asyncchat:conversation:"
+# With Redis away for long, older notices are of no use to anybody.
+_MAX_PENDING = 10_000
+
+
+def channel(conversation_id: str) -> str:
+    """The Redis channel of a conversation."""
+    return _CHANNEL_PREFIX + conversation_id
+
+
+class Notifier:
+    """Publishes notices from one event loop, those of one moment in one round trip."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._pending: dict[str, None] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._reachable = True
+
+    def start(self) -> None:
+        """Starts publishing."""
+        self._task = asyncio.create_task(self._publish_forever(), name="notifier")
+
+    async def stop(self) -> None:
+        """Publishes what is left, within a moment, and ends."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._publish()
+
+    def announce(self, conversation_id: str) -> None:
+        """Tells every gateway that the conversation changed. Never blocks and never raises."""
+        if len(self._pending) < _MAX_PENDING:
+            self._pending[conversation_id] = None
+            self._wake.set()
+
+    async def _publish_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._publish()
+
+    async def _publish(self) -> None:
+        pending, self._pending = self._pending, {}
+        if not pending:
+            return
+        try:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for conversation_id in pending:
+                    # A command on a pipeline is only noted down; execute() sends it.
+                    pipeline.publish(channel(conversation_id), b"")  # type: ignore[unused-awaitable]
+                await pipeline.execute()
+        except (RedisError, OSError) as error:
+            if self._reachable:
+                log.warning("Redis is away, so waiting clients hear of changes from the database: %s", error)
+            self._reachable = False
+            return
+        if not self._reachable:
+            log.warning("Redis is back")
+        self._reachable = True
