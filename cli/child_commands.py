@@ -13,10 +13,10 @@ def python_module(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", *arguments)
 
 
-def celery_worker_command(slots: int | None = None, *, node: str | None = None) -> tuple[str, ...]:
-    """The stock Celery worker. The three --without are chatter between workers that nothing here reads."""
+def celery_worker_arguments(slots: int | None = None, *, node: str | None = None) -> tuple[str, ...]:
+    """What the stock `celery` is given. The three --without are chatter between workers that nothing here reads."""
     return (
-        *python_module("celery", "-A", "worker.app", "worker", "-P", "threads"),
+        *("-A", "worker.app", "worker", "-P", "threads"),
         *("--without-gossip", "--without-mingle", "--without-heartbeat"),
         *(("-c", str(slots)) if slots is not None else ()),
         *(("-n", f"{node}@%h") if node is not None else ()),

@@ -33,13 +33,14 @@ class ChildFailed(AsyncChatError):
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. `stage` is its place in the order of stopping: 0 is asked first."""
+    """What to run. `stage` is its place in the order of stopping: 0 is asked first. `pass_fds` it may keep open."""
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path
     stage: int = 0
+    pass_fds: tuple[int, ...] = ()
 
 
 class ChildProcess:
@@ -109,6 +110,7 @@ def _spawn(program: Program, output: BinaryIO) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
+        pass_fds=program.pass_fds,
         # A session of its own keeps the terminal's Ctrl-C from it: who is stopped when is the parent's decision.
         start_new_session=True,
         preexec_fn=_die_with_parent(),  # noqa: PLW1509 - this process has no threads

@@ -54,11 +54,12 @@ def up(host: str | None, port: int | None, data_dir: Path, *, workers: int, mode
 @commands.command()
 @click.option("--host", help="The address to listen on.  [default: ASYNCCHAT_HOST or 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on.  [default: ASYNCCHAT_PORT or 8000]")
-def api(host: str | None, port: int | None) -> None:
+@click.option("--gate-fd", type=int, hidden=True, help="Serve once this pipe is closed; what `up` needs.")
+def api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
     """Run the gateway alone."""
     from cli.roles import run_api
 
-    run_api(host, port)
+    run_api(host, port, gate_fd=gate_fd)
 
 
 @commands.command()
@@ -73,9 +74,10 @@ def worker(slots: int | None) -> None:
 @commands.command()
 def migrate() -> None:
     """Create the database's tables, or bring them up to date."""
-    from cli.roles import run_migrate
+    from cli.migration import bring_up_to_date
+    from shared.settings import get_settings
 
-    click.echo(run_migrate())
+    click.echo(bring_up_to_date(get_settings().database_url))
 
 
 def main() -> NoReturn:

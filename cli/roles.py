@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from urllib.parse import urlsplit
+from importlib import import_module
 
-from cli.child_commands import celery_worker_command, child_python_path
+from cli.child_commands import celery_worker_arguments, child_python_path, python_module
 from cli.ports import check_can_listen
-from shared.errors import AsyncChatError, SettingsError
+from cli.start_gate import pass_gate
+from shared.errors import SettingsError
 from shared.settings import get_settings
 
 # Waiting clients are answered or cut off within this when the gateway is stopped.
@@ -16,8 +17,8 @@ MAX_GRACEFUL_SECONDS = 5
 BACKLOG = 2048
 
 
-def run_api(host: str | None, port: int | None) -> None:
-    """Serve the gateway until stopped.
+def run_api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
+    """Serve the gateway until stopped. With `gate_fd`, load the code and wait for that gate to open first.
 
     Raises:
         AddressError: the port is taken.
@@ -29,6 +30,9 @@ def run_api(host: str | None, port: int | None) -> None:
     check_can_listen(host, port)
     import uvicorn
 
+    if gate_fd is not None:
+        import_module("api.app")
+        pass_gate(gate_fd)
     uvicorn.run(
         "api.app:create_app",
         factory=True,
@@ -57,34 +61,7 @@ def run_worker(slots: int | None) -> None:
             "no model service is configured: set OPENAI_API_KEY (or OPENAI_BASE_URL for another service) in the "
             "environment or in .env; `asyncchat up` runs a demo model that needs neither"
         )
-    command = celery_worker_command(slots)
+    command = python_module("celery", *celery_worker_arguments(slots))
     os.environ["PYTHONPATH"] = child_python_path()
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606 - our own interpreter
-
-
-def run_migrate() -> str:
-    """Bring the database up to date; what was done, in one line.
-
-    Raises:
-        AsyncChatError: the database cannot be opened or migrated.
-    """
-    url = get_settings().database_url
-    from shared.database.schema import migrate
-
-    try:
-        migrate(url)
-    except AsyncChatError:
-        raise
-    except Exception as error:  # whatever a driver or the disk raises becomes a sentence
-        first_line = str(error).partition("\n")[0]
-        raise AsyncChatError(f"cannot use the database {without_password(url)} (DATABASE_URL): {first_line}") from error
-    return f"The database {without_password(url)} is up to date."
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":***@", 1)

@@ -1,0 +1,40 @@
+"""Bringing the database up to date. Also `python -m cli.migration`, which reads DATABASE_URL and no other setting."""
+
+from __future__ import annotations
+
+import os
+import sys
+from urllib.parse import urlsplit
+
+from shared.errors import AsyncChatError
+
+
+def bring_up_to_date(database_url: str) -> str:
+    """Create or upgrade the tables; what was done, in one line.
+
+    Raises:
+        AsyncChatError: the database cannot be opened or migrated.
+    """
+    from shared.database.schema import migrate
+
+    shown = _without_password(database_url)
+    try:
+        migrate(database_url)
+    except AsyncChatError:
+        raise
+    except Exception as error:  # whatever a driver or the disk raises becomes a sentence
+        first_line = str(error).partition("\n")[0]
+        raise AsyncChatError(f"cannot use the database {shown} (DATABASE_URL): {first_line}") from error
+    return f"The database {shown} is up to date."
+
+
+def _without_password(url: str) -> str:
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@", 1) if password else url
+
+
+if __name__ == "__main__":
+    try:
+        print(bring_up_to_date(os.environ["DATABASE_URL"]))
+    except AsyncChatError as error:
+        sys.exit(" ".join(str(error).split()))

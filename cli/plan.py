@@ -1,0 +1,111 @@
+"""What `asyncchat up` is going to run: which processes, with which environment, and in which order they stop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.child_commands import celery_worker_arguments, child_python_path, python_module
+from cli.child_process import Program
+from cli.embedded_valkey import EmbeddedValkey, find_binary
+from cli.model_choice import ModelChoice
+from cli.ports import url_of
+from shared.errors import AsyncChatError
+from shared.settings import Settings
+
+# An interactive stop should not take longer than a person waits; a service's default would be 25 s.
+DRAIN_SECONDS = 3.0
+# The order of stopping: the gateway stops accepting, workers drain, and what they lean on goes last.
+API, WORKER, DEMO_MODEL, VALKEY = range(4)
+API_STOP_SECONDS = 0.4
+# What a worker needs to end once its answers are out of the way.
+WORKER_EXIT_SECONDS = 0.6
+# In all, with the drain: 4.5 s, so that Ctrl-C ends everything within 5.
+STOP_MARGIN_SECONDS = 1.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything decided before anything is started."""
+
+    host: str
+    port: int
+    directory: Path
+    workers: int
+    model: ModelChoice
+    environment: dict[str, str]
+    drain_seconds: float
+    valkey: EmbeddedValkey | None
+
+    @property
+    def url(self) -> str:
+        return url_of(self.host, self.port)
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
+    def stage_seconds(self) -> tuple[float, ...]:
+        """How long each stage has for itself when stopping; the demo model and Valkey are asked together."""
+        return (API_STOP_SECONDS, self.drain_seconds + WORKER_EXIT_SECONDS, 0.0, 0.0)
+
+    @property
+    def stop_seconds(self) -> float:
+        return self.drain_seconds + STOP_MARGIN_SECONDS
+
+    def programs(self, gate_fd: int) -> Iterator[Program]:
+        """What to keep running. Whatever needs the tables waits at the gate."""
+        if self.valkey is not None:
+            yield self._program("valkey", self.valkey.command(), VALKEY)
+        for number in range(1, self.workers + 1):
+            name = f"worker-{number}"
+            command = python_module("cli.gated_celery", str(gate_fd), *celery_worker_arguments(node=name))
+            yield self._program(name, command, WORKER, pass_fds=(gate_fd,))
+        address = ("--host", self.host, "--port", str(self.port))
+        command = python_module("cli", "api", *address, "--gate-fd", str(gate_fd))
+        yield self._program("api", command, API, pass_fds=(gate_fd,))
+        if self.model.demo_port is not None:
+            command = python_module("demo_model", "--host", "127.0.0.1", "--port", str(self.model.demo_port))
+            yield self._program("demo-model", command, DEMO_MODEL)
+
+    def migration(self) -> Program:
+        """What to run once, before the gate opens."""
+        return self._program("migration", python_module("cli.migration"), VALKEY)
+
+    def _program(self, name: str, command: tuple[str, ...], stage: int, *, pass_fds: tuple[int, ...] = ()) -> Program:
+        return Program(name, command, self.environment, self.logs / f"{name}.log", stage, pass_fds)
+
+
+def make_plan(
+    settings: Settings, model: ModelChoice, *, directory: Path, address: tuple[str, int], workers: int
+) -> Plan:
+    """Decide everything. What the user configured wins over what would be started for them.
+
+    Raises:
+        AsyncChatError: there is no embedded Valkey here, or its directory or the database's cannot be used.
+    """
+    given = settings.model_fields_set
+    drain_seconds = settings.drain_seconds if "drain_seconds" in given else DRAIN_SECONDS
+    environment = {
+        **os.environ,
+        "PYTHONPATH": child_python_path(),
+        "PYTHONUNBUFFERED": "1",
+        "DATABASE_URL": settings.database_url if "database_url" in given else _sqlite_url(directory),
+        "ASYNCCHAT_DRAIN_SECONDS": str(drain_seconds),
+        **model.environment,
+    }
+    valkey = None
+    if "redis_url" not in given:
+        find_binary()
+        valkey = EmbeddedValkey.in_directory(directory / "valkey")
+        environment["REDIS_URL"] = valkey.redis_url
+    return Plan(*address, directory, workers, model, environment, drain_seconds, valkey)
+
+
+def _sqlite_url(directory: Path) -> str:
+    if "?" in str(directory):
+        raise AsyncChatError(f"the data directory {directory} has a ? in its path; choose another with --data-dir")
+    return f"sqlite:///{directory / 'asyncchat.db'}"
