@@ -85,7 +85,6 @@ _FAULTS = (
 )
 
 BEHAVIOURS = {row.name: row for row in (*_SPEEDS, *_WORDS, *_REFUSALS, *_ENDINGS, *_FAULTS)}
-FAULTS = frozenset(row.name for row in (*_REFUSALS, *_ENDINGS, *_FAULTS))
 
 
 def find(model: str) -> Behaviour | None:

@@ -79,6 +79,7 @@ class Call:
         else:
             await self._listen(seconds)
         if self._transport.is_closing():
+            await self._disconnected()
             raise ClientLeft
 
     async def hold(self, seconds: float) -> None:
@@ -90,14 +91,17 @@ class Call:
         raw: socket.socket = self._transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._transport.abort()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        await self._disconnected()
 
     async def _listen(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                while (await self._receive())["type"] != "http.disconnect":
-                    pass
+                await self._disconnected()
         except TimeoutError:
             return
         raise ClientLeft
+
+    async def _disconnected(self) -> None:
+        """Until the server knows that the connection is gone; it would complain about an answer left open before."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass

@@ -7,7 +7,7 @@ from typing import Any
 from demo_model.openai_errors import bad_request
 
 MAX_CHOICES = 128  # OpenAI's own limit of n
-_ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def _messages(value: object) -> list[dict[str, Any]]:
         if not isinstance(message, dict):
             raise bad_request(f"Invalid '{where}': expected an object.", param=where)
         if message.get("role") not in _ROLES:
-            raise bad_request(f"Invalid '{where}.role': supported are {', '.join(sorted(_ROLES))}.", param=where)
+            raise bad_request(f"Invalid '{where}.role': supported are {', '.join(_ROLES)}.", param=where)
         content = message.get("content")
         if not _is_content(content) or (content is None and message["role"] in ("user", "system", "developer")):
             raise bad_request(f"Invalid '{where}.content': expected a string or a list of parts.", param=where)
