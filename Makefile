@@ -41,7 +41,7 @@ install-dev: .venv/.installed-dev
 
 clean: ## remove the environment, caches and reports; data stays
 	rm -rf .venv build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
-	find api cli demo_model shared tests worker -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment ---
 
