@@ -1,0 +1,1 @@
+"""The generators: a stock Celery worker whose tasks hand their replies to one asyncio loop. Imports only `shared`."""

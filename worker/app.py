@@ -1,0 +1,69 @@
+"""The Celery app of a stock worker: `celery -A worker.app worker -P threads`. It only wires.
+
+Celery brings the bells; everything that lasts lives in `worker.process`. The threads pool is the only one that
+serves: the tasks wait for coroutines of one loop, and `worker_process_init` never fires there.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+from celery import signals
+from celery.concurrency.thread import TaskPool as ThreadPool
+from celery.utils.imports import symbol_by_name
+
+from shared.doorbell import WORKER_TIMEOUT_SECONDS, make_celery
+from shared.errors import AsyncChatError, SettingsError
+from shared.logging import configure
+from shared.settings import get_settings
+from worker import tasks
+from worker.process import WorkerProcess
+
+
+def _end(error: AsyncChatError) -> NoReturn:
+    sys.stderr.write(f"asyncchat worker: {error}\n")
+    sys.stderr.flush()
+    raise SystemExit(1)
+
+
+try:
+    app = make_celery(get_settings(), socket_timeout_seconds=WORKER_TIMEOUT_SECONDS)
+except AsyncChatError as error:
+    _end(error)
+tasks.register(app)
+
+
+def _configure_logging(**_: Any) -> None:
+    configure(get_settings())
+
+
+def _start(sender: Any, **_: Any) -> None:
+    try:
+        _require_threads(sender.pool_cls)
+        process = WorkerProcess(get_settings(), slots=int(sender.concurrency))
+        process.start()
+    except AsyncChatError as error:
+        _end(error)
+    tasks.serve(process)
+
+
+def _begin_drain(**_: Any) -> None:
+    tasks.process().begin_drain()
+
+
+def _stop(**_: Any) -> None:
+    tasks.process().stop()
+
+
+def _require_threads(pool: Any) -> None:
+    """Refuses every pool whose tasks could not wait for the one loop."""
+    implementation = symbol_by_name(pool) if isinstance(pool, str) else pool
+    if not (isinstance(implementation, type) and issubclass(implementation, ThreadPool)):
+        raise SettingsError("start the worker with the threads pool: celery -A worker.app worker -P threads")
+
+
+signals.setup_logging.connect(_configure_logging)
+signals.worker_init.connect(_start)
+signals.worker_shutting_down.connect(_begin_drain)
+signals.worker_shutdown.connect(_stop)

@@ -1,0 +1,184 @@
+"""One attempt at one reply: read the prompt, stream from the model, store how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from shared.clock import now_ms
+from shared.database.access import Database
+from shared.ending import Ending, Failure
+from shared.errors import StorageError
+from shared.notices import Notifier
+from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus
+from shared.settings import Settings
+from shared.store import moves
+from shared.store.claims import Claim
+from shared.store.moves import Lost
+from worker import prompt
+from worker.model_client import Finished, ModelClient, ModelRequest
+from worker.model_failure import ModelFailure, filtered, timed_out
+
+log = logging.getLogger(__name__)
+
+# How long to wait before a write that failed is tried again; its reply is held meanwhile.
+STORE_AGAIN_SECONDS = 0.5
+# Nobody waits longer than this between two tries unless the provider asks for it.
+MAX_BACKOFF_SECONDS = 30.0
+
+_TOO_LATE = Failure(ReplyError.DEADLINE_EXCEEDED, "There was no answer before the deadline.", retryable=True)
+_BROKEN = ModelFailure(
+    Failure(ReplyError.ATTEMPTS_EXHAUSTED, "The worker failed while answering; its log says why.", retryable=True)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """What every generation of a process uses."""
+
+    database: Database
+    model: ModelClient
+    notifier: Notifier
+    settings: Settings
+
+
+class Generation:
+    """One claimed reply, from its claim to the write that ends or requeues it."""
+
+    def __init__(self, claim: Claim, bench: Workbench) -> None:
+        self.claim = claim
+        self._bench = bench
+        self._pieces: list[str] = []
+        self._saved_pieces = 0
+
+    async def run(self) -> None:
+        """Makes the attempt. Cancelled, it writes nothing: whoever cancels decides what becomes of the reply."""
+        began = time.monotonic()
+        claim = self.claim
+        try:
+            status = await self._attempt()
+        except Lost:
+            log.warning("gave up a reply that is somebody else's now", extra={"reply_id": claim.reply_id})
+            return
+        self._bench.notifier.announce(claim.conversation_id)
+        log.info(
+            "attempt ended",
+            extra={
+                "reply_id": claim.reply_id,
+                "attempt": claim.attempt,
+                "status": str(status),
+                "seconds": round(time.monotonic() - began, 3),
+            },
+        )
+
+    async def save_partial(self) -> bool:
+        """Stores the text so far if there is more of it. False if the reply is somebody else's now."""
+        pieces = len(self._pieces)
+        if pieces == self._saved_pieces:
+            return True
+        try:
+            await self._bench.database.write(moves.save_partial, self.claim, self._text())
+        except Lost:
+            return False
+        except StorageError as error:
+            log.warning("the text so far was not stored: %s", error, extra={"reply_id": self.claim.reply_id})
+        else:
+            self._saved_pieces = pieces
+        return True
+
+    def _text(self) -> str:
+        return "".join(self._pieces)
+
+    async def _attempt(self) -> ReplyStatus:
+        try:
+            finished = await self._ask_model()
+        except ModelFailure as failure:
+            return await self._end_or_try_again(failure)
+        except (Lost, StorageError):
+            raise
+        except Exception:
+            log.exception("an attempt failed unexpectedly", extra={"reply_id": self.claim.reply_id})
+            return await self._end_or_try_again(_BROKEN)
+        return await self._store(moves.finish, self.claim, self._ending(finished))
+
+    async def _ask_model(self) -> Finished:
+        settings = self._bench.settings
+        left_seconds = (self.claim.deadline_at - now_ms()) / 1000
+        try:
+            async with asyncio.timeout(min(left_seconds, settings.attempt_seconds)):
+                messages = await self._read_prompt()
+                request = ModelRequest(self.claim.model, messages, self.claim.parameters)
+                return await self._bench.model.stream(request, on_text=self._pieces.append)
+        except TimeoutError:
+            raise timed_out(has_begun=bool(self._pieces)) from None
+
+    async def _read_prompt(self) -> list[prompt.Message]:
+        """Reads until the database answers; the attempt's time-out bounds it."""
+        budget = self._bench.settings.prompt_tokens
+        while True:
+            try:
+                return await self._bench.database.read(prompt.build, self.claim, budget=budget)
+            except StorageError as error:
+                log.warning("could not read the history: %s", error, extra={"reply_id": self.claim.reply_id})
+                await asyncio.sleep(STORE_AGAIN_SECONDS)
+
+    def _ending(self, finished: Finished) -> Ending:
+        """How the reply ends when the model says that it is done."""
+        text = self._text()
+        if finished.reason == "content_filter":
+            if not text:
+                return Ending(ReplyStatus.FAILED, usage=finished.usage, failure=filtered().failure)
+            return Ending(
+                ReplyStatus.INCOMPLETE, text, finished.usage, incomplete_reason=IncompleteReason.CONTENT_FILTER
+            )
+        if finished.reason == "length":
+            return Ending(
+                ReplyStatus.INCOMPLETE, text, finished.usage, incomplete_reason=IncompleteReason.MAX_OUTPUT_TOKENS
+            )
+        return Ending(ReplyStatus.COMPLETED, text, finished.usage)
+
+    async def _end_or_try_again(self, failed: ModelFailure) -> ReplyStatus:
+        """Another try where that may help, the caps allow it and there is time; else the end."""
+        claim, settings, failure = self.claim, self._bench.settings, failed.failure
+        now = now_ms()
+        if now >= claim.deadline_at:
+            return await self._fail(_TOO_LATE)
+        calls = claim.model_calls if failed.counts else claim.model_calls - 1
+        if not failure.retryable:
+            return await self._fail(failure)
+        if claim.tries >= settings.max_tries or calls >= settings.max_model_calls:
+            tried = f"{failure.message} It was tried {claim.tries} times." if claim.tries > 1 else failure.message
+            return await self._fail(Failure(failure.code, tried, failure.retryable))
+        next_at = now + int(1000 * (failed.retry_after or backoff_seconds(claim.tries, settings.retry_base_seconds)))
+        if next_at >= claim.deadline_at:
+            return await self._fail(failure)
+        log.info(
+            "trying again later: %s",
+            failure.message,
+            extra={"reply_id": claim.reply_id, "attempt": claim.attempt, "code": str(failure.code)},
+        )
+        return await self._store(
+            moves.requeue, claim, outcome="retried", next_at=next_at, give_back_call=not failed.counts, failure=failure
+        )
+
+    async def _fail(self, failure: Failure) -> ReplyStatus:
+        return await self._store(moves.finish, self.claim, Ending(ReplyStatus.FAILED, self._text(), failure=failure))
+
+    async def _store(self, move: Callable[..., ReplyStatus], *args: Any, **kwargs: Any) -> ReplyStatus:
+        """Writes until the database has it. The token makes a repeat of a write of unknown outcome harmless."""
+        while True:
+            try:
+                return await self._bench.database.write(move, *args, **kwargs, now=now_ms())
+            except StorageError as error:
+                log.warning("will store this again: %s", error, extra={"reply_id": self.claim.reply_id})
+                await asyncio.sleep(STORE_AGAIN_SECONDS)
+
+
+def backoff_seconds(tries: int, base: float) -> float:
+    """How long to wait after so many tries: doubling, with jitter so that many do not come back at once."""
+    return min(base * 2.0 ** (tries - 1), MAX_BACKOFF_SECONDS) * random.uniform(0.5, 1.5)

@@ -1,0 +1,104 @@
+"""A worker process: what it is made of, and the order in which that starts and ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis.asyncio import Redis
+
+from shared import redis_client
+from shared.database.access import Database
+from shared.database.schema import require_head
+from shared.doorbell import Doorbell
+from shared.errors import SettingsError
+from shared.heartbeat import Heartbeat
+from shared.notices import Notifier
+from shared.settings import Settings
+from shared.store.takeovers import Caps, Moved
+from shared.sweeper import Sweeper
+from worker.generation import Workbench
+from worker.loop import LoopThread
+from worker.model_client import OpenAIModelClient
+from worker.slots import Slots
+
+
+class WorkerProcess:
+    """Everything of a worker that is not Celery, on one event loop."""
+
+    def __init__(self, settings: Settings, *, slots: int) -> None:
+        if not (settings.openai_api_key or settings.openai_base_url):
+            raise SettingsError("no model is configured: set OPENAI_API_KEY, or OPENAI_BASE_URL for another server")
+        self._settings = settings
+        self._capacity = slots
+        self._thread = LoopThread()
+        self._database = Database(settings.database_url)
+        self._doorbell = Doorbell(settings)
+        self._drained: asyncio.Task[None] | None = None
+        self._redis: Redis
+        self._notifier: Notifier
+        self._heartbeat: Heartbeat
+        self._sweeper: Sweeper
+        self._slots: Slots
+        self._model: OpenAIModelClient
+
+    def start(self) -> None:
+        """Starts everything.
+
+        Raises:
+            SettingsError: the database is not migrated.
+            StorageError: the database does not answer.
+        """
+        self._thread.start()
+        self._thread.run(self._start())
+
+    def answer(self, bells: int) -> None:
+        """See `Slots.answer`; called from one of Celery's threads."""
+        self._thread.run(self._slots.answer(bells))
+
+    def begin_drain(self) -> None:
+        """Starts to drain. It only notes that down, so it may be called from a signal handler."""
+        self._thread.loop.call_soon_threadsafe(self._start_drain)
+
+    def stop(self) -> None:
+        """Drains, if that has not begun yet, then ends everything in good order."""
+        self._thread.run(self._stop())
+        self._doorbell.stop()
+        self._database.stop()
+        self._thread.stop()
+
+    async def _start(self) -> None:
+        settings = self._settings
+        self._database.start()
+        await self._database.read(require_head)
+        self._redis = redis_client.connect(settings.client_redis_url)
+        self._notifier = Notifier(self._redis)
+        self._notifier.start()
+        self._doorbell.start()
+        self._model = OpenAIModelClient(settings)
+        self._heartbeat = Heartbeat(self._database, "worker", on_gone=lambda: self._slots.give_up())  # noqa: PLW0108  made below
+        bench = Workbench(self._database, self._model, self._notifier, settings)
+        self._slots = Slots(self._capacity, bench, heartbeat=self._heartbeat, doorbell=self._doorbell)
+        await self._heartbeat.start()
+        caps = Caps(settings.max_tries, settings.max_model_calls)
+        self._sweeper = Sweeper(self._database, self._heartbeat, caps=caps, on_moved=self._moved)
+        self._sweeper.start()
+        self._slots.start()
+
+    def _moved(self, moved: list[Moved]) -> None:
+        for each in moved:
+            self._notifier.announce(each.conversation_id)
+        self._slots.wake()
+
+    def _start_drain(self) -> None:
+        if self._drained is None:
+            self._drained = asyncio.create_task(self._slots.drain(self._settings.drain_seconds), name="drain")
+
+    async def _stop(self) -> None:
+        self._start_drain()
+        if self._drained is not None:
+            await self._drained
+        await self._sweeper.stop()
+        await self._heartbeat.stop()
+        await self._notifier.stop()
+        await self._model.close()
+        await self._redis.aclose()

@@ -1,0 +1,223 @@
+"""The slots of a worker: room for so many generations, and how they are filled, watched and emptied.
+
+A bell says only that there is work. The worker takes a free slot first and then claims whatever reply is due
+longest, so that what it has no room for stays claimable by others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from shared.clock import now_ms
+from shared.doorbell import Doorbell
+from shared.errors import StorageError
+from shared.heartbeat import Heartbeat
+from shared.store import claims, moves, takeovers
+from shared.store.claims import Claim, ProcessGone
+from shared.store.moves import Lost
+from worker.generation import Generation, Workbench
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# How often a worker looks for due replies without any bell, and stores the text of those it holds.
+TICK_SECONDS = 1.0
+
+
+class Slots:
+    """Runs up to `capacity` generations on the current event loop."""
+
+    def __init__(self, capacity: int, bench: Workbench, *, heartbeat: Heartbeat, doorbell: Doorbell) -> None:
+        self._capacity = capacity
+        self._bench = bench
+        self._heartbeat = heartbeat
+        self._doorbell = doorbell
+        self._running: dict[asyncio.Task[None], Generation] = {}
+        self._claiming = 0
+        self._draining = False
+        self._wake = asyncio.Event()
+        self._missing: set[tuple[str, int]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._errands: set[asyncio.Task[Any]] = set()
+
+    @property
+    def free(self) -> int:
+        """How many more generations there is room for."""
+        return 0 if self._draining else self._capacity - len(self._running) - self._claiming
+
+    def start(self) -> None:
+        """Starts looking for work once a second."""
+        self._loops = [
+            asyncio.create_task(self._tick_forever(), name="tick"),
+            asyncio.create_task(self._check_forever(), name="orphan-check"),
+        ]
+
+    def wake(self) -> None:
+        """Looks for work at once."""
+        self._wake.set()
+
+    async def answer(self, bells: int) -> None:
+        """Claims up to so many due replies and lasts until they have ended or are handed back."""
+        started = await self._fill(bells)
+        if started:
+            await asyncio.wait(started)
+
+    def give_up(self) -> None:
+        """Stops every generation without a word: others took this process for dead and hold its replies."""
+        for task in self._running:
+            task.cancel()
+
+    async def drain(self, seconds: float) -> None:
+        """Claims nothing more, gives what runs so many seconds to end, and hands the rest back."""
+        self._draining = True
+        for task in self._loops:
+            task.cancel()
+        if self._errands:
+            await asyncio.wait(list(self._errands))
+        if self._running:
+            log.warning("draining %d replies", len(self._running))
+            await asyncio.wait(list(self._running), timeout=seconds)
+        left = dict(self._running)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(list(left))
+            await asyncio.gather(*(self._hand_back(generation.claim, was_asked=False) for generation in left.values()))
+
+    async def _fill(self, limit: int) -> list[asyncio.Task[None]]:
+        """Starts up to `limit` due replies, as far as there is room."""
+        taking = min(limit, self.free)
+        if taking <= 0:
+            return []
+        self._claiming += taking
+        # Nobody's cancellation may lose what is already claimed, so the claim is a task of its own.
+        return await asyncio.shield(self._spawn(self._claim(taking)))
+
+    async def _claim(self, taking: int) -> list[asyncio.Task[None]]:
+        try:
+            claimed = await self._bench.database.write(
+                claims.claim, self._heartbeat.process_id, limit=taking, now=now_ms()
+            )
+        except StorageError as error:
+            log.warning("could not claim: %s", error)
+            return []
+        except ProcessGone:
+            log.warning("could not claim: others took this process for dead")
+            return []
+        finally:
+            self._claiming -= taking
+        return [self._start(claim) for claim in claimed]
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A short task that the drain waits for."""
+        task = asyncio.create_task(coroutine)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+        return task
+
+    def _start(self, claim: Claim) -> asyncio.Task[None]:
+        generation = Generation(claim, self._bench)
+        task = asyncio.create_task(generation.run(), name=claim.reply_id)
+        self._running[task] = generation
+        task.add_done_callback(self._ended)
+        self._bench.notifier.announce(claim.conversation_id)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        generation = self._running.pop(task)
+        if task.cancelled() or self._draining:
+            return
+        if error := task.exception():
+            log.error("a generation failed", exc_info=error, extra={"reply_id": generation.claim.reply_id})
+        _ = self._spawn(self._go_on(generation.claim.conversation_id))
+
+    async def _go_on(self, conversation_id: str) -> None:
+        """Fills the freed slot, and rings for the conversation's next turn if this worker did not get it.
+
+        It reads anew: inside the transaction that ended the reply, a turn just being accepted would be missed.
+        """
+        try:
+            following = await self._bench.database.read(claims.due_in, conversation_id, now=now_ms())
+            if following or await self._has_due():
+                await self._fill(self.free)
+            if following:
+                mine = {generation.claim.reply_id for generation in self._running.values()}
+                self._doorbell.ring([reply_id for reply_id in following if reply_id not in mine])
+        except StorageError as error:
+            log.warning("could not look for the next turn; the tick will: %s", error)
+
+    async def _tick_forever(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self._tick()
+            except StorageError as error:
+                log.warning("a look for work was broken off: %s", error)
+            except Exception:
+                log.exception("a look for work failed")
+
+    async def _tick(self) -> None:
+        await self._save_partials()
+        if self.free and await self._has_due():
+            await self._fill(self.free)
+
+    async def _has_due(self) -> bool:
+        return await self._bench.database.read(claims.has_due, now=now_ms())
+
+    async def _save_partials(self) -> None:
+        """One write for all, since the writer puts what comes at once into one transaction."""
+        running = list(self._running.items())
+        kept = await asyncio.gather(*(generation.save_partial() for _, generation in running))
+        for (task, _), is_mine in zip(running, kept, strict=True):
+            if not is_mine:
+                task.cancel()
+
+    async def _check_forever(self) -> None:
+        """After each beat: a row that this process holds and does not work on, twice in a row, is handed back.
+
+        Such a row comes from a coroutine that died, or from a claim whose commit had an unknown outcome.
+        """
+        beats = 0
+        while True:
+            beats = await self._heartbeat.beat_after(beats)
+            try:
+                held = await self._bench.database.read(takeovers.held_by, self._heartbeat.process_id)
+                at_work = {(running.claim.reply_id, running.claim.token) for running in self._running.values()}
+                missing = {(claim.reply_id, claim.token): claim for claim in held}
+                orphans = [claim for key, claim in missing.items() if key not in at_work and key in self._missing]
+                self._missing = missing.keys() - at_work
+                await asyncio.gather(*(self._hand_back(claim, was_asked=True) for claim in orphans))
+            except StorageError as error:
+                log.warning("a check of what is held was broken off: %s", error)
+            except Exception:
+                log.exception("a check of what is held failed")
+
+    async def _hand_back(self, claim: Claim, *, was_asked: bool) -> None:
+        """Puts a reply back for another worker at once; `was_asked` tells whether the model may have been called."""
+        try:
+            await self._bench.database.write(
+                moves.requeue,
+                claim,
+                outcome="handed_back",
+                next_at=now_ms(),
+                give_back_try=True,
+                give_back_call=not was_asked,
+                now=now_ms(),
+            )
+        except Lost:
+            return
+        except StorageError as error:
+            log.warning("could not hand a reply back; others will take it over: %s", error)
+            return
+        log.info("handed back", extra={"reply_id": claim.reply_id, "attempt": claim.attempt})
+        self._doorbell.ring([claim.reply_id])
+        self._bench.notifier.announce(claim.conversation_id)
