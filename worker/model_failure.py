@@ -112,7 +112,7 @@ def _unreachable() -> ModelFailure:
 
 
 def _of_status(error: openai.APIStatusError) -> ModelFailure:
-    status, words = error.status_code, _quote(error.message)
+    status, words = error.status_code, _quote(error.message.removeprefix(f"Error code: {error.status_code} - "))
     match status:
         case 401 | 403:
             message = f"The provider refused the API key (HTTP {status}). Check OPENAI_API_KEY."
