@@ -1,0 +1,70 @@
+"""What every test may ask for: a database as the migrations build it, and a real Valkey."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.database.access import Database
+from shared.database.schema import migrate
+from shared.settings import get_settings
+from tests.fixtures.valkey import Valkey, running_valkey
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test sees the settings of the person who runs it."""
+    for name in list(os.environ):
+        if name.startswith(("ASYNCCHAT_", "OPENAI_")) or name in {"DATABASE_URL", "REDIS_URL"}:
+            monkeypatch.delenv(name)
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One migrated file that every test copies, since migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("database") / "migrated.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def database_url(_migrated_file: Path, tmp_path: Path) -> str:
+    """A database of the test's own, migrated and empty."""
+    path = tmp_path / "asyncchat.db"
+    shutil.copyfile(_migrated_file, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The same, opened."""
+    opened = Database(database_url)
+    opened.start()
+    yield opened
+    opened.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_valkey() -> Iterator[Valkey]:
+    """One server for all tests that leave it as it is."""
+    with running_valkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    """A server of the test's own, to kill or to freeze."""
+    with running_valkey() as valkey:
+        yield valkey
