@@ -21,7 +21,7 @@ _NOT_NAME = re.compile(
     re.IGNORECASE,
 )
 
-_LEAD = r"\b(?:what is|what's|what are|what about|how much is|how much are|calculate|compute|work out|solve|and)"
+_LEAD = r"(?:^and|\b(?:what is|what's|what are|what about|how much is|how much are|calculate|compute|work out|solve))"
 _SUM_CHARACTERS = r"[-+(0-9][-+*/^()0-9. ]*"
 _ASKED_SUM = re.compile(rf"{_LEAD} ({_SUM_CHARACTERS})", re.IGNORECASE)
 _BARE_SUM = re.compile(rf"({_SUM_CHARACTERS})[=?!. ]*")

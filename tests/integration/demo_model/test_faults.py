@@ -16,7 +16,7 @@ from tests.integration.demo_model.process import DemoProcess
 pytestmark = pytest.mark.anyio
 
 BEGINNING = "Hello Ada, nice"
-PATIENCE_SECONDS = 0.4
+PATIENCE_SECONDS = 0.6
 
 
 @pytest.mark.parametrize(

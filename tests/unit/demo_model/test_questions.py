@@ -58,6 +58,7 @@ def test_a_name_has_a_bounded_length() -> None:
         ("compute 9 divided by 3.", "9 / 3"),
         ("what is 1,000 x 3?", "1000 * 3"),
         ("what is 8 \u00d7 2 \u2212 6 \u00f7 3", "8 * 2 - 6 / 3"),
+        ("And 3 + 4?", "3 + 4"),
         ("2 ** 99", "2 ** 99"),
     ],
 )
@@ -66,7 +67,8 @@ def test_a_sum_is_found(text: str, expression: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["open 24/7", "on 2024-01-02 I left", "call 555-1234", "what is love?", "42", "what is 7?"]
+    "text",
+    ["open 24/7", "on 2024-01-02 I left", "call 555-1234", "Ada and 555-1234", "what is love?", "42", "what is 7?"],
 )
 def test_numbers_in_passing_are_no_sum(text: str) -> None:
     assert asked_sum(text) is None
