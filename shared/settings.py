@@ -20,7 +20,6 @@ from shared.errors import SettingsError
 
 PREFIX = "ASYNCCHAT_"
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
-DATABASE_SCHEMES = ("sqlite", "postgresql")
 # The cheapest current model of OpenAI's that answers ordinary chat well.
 DEFAULT_OPENAI_MODEL = "gpt-5.4-mini"
 
@@ -89,8 +88,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: str) -> str:
-        if urlsplit(value).scheme.partition("+")[0] not in DATABASE_SCHEMES:
-            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in DATABASE_SCHEMES)}")
+        if urlsplit(value).scheme != "sqlite":
+            raise ValueError("must start with sqlite:///")
         return value
 
     @field_validator("openai_base_url")
