@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI
 
-from tests.integration.demo_model.process import DemoProcess
+from tests.fixtures.demo_process import DemoProcess
 
 
 @pytest.fixture

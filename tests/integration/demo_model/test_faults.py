@@ -10,8 +10,8 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
+from tests.fixtures.demo_process import DemoProcess
 from tests.integration.demo_model.asking import ANSWER, INTRODUCTION, Streamed, stream, whole
-from tests.integration.demo_model.process import DemoProcess
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.fixtures.demo_process import DemoProcess
 from tests.integration.demo_model.asking import INTRODUCTION
-from tests.integration.demo_model.process import DemoProcess
 
 CHAT = "/v1/chat/completions"
 BOUND_SECONDS = 5.0
