@@ -46,9 +46,13 @@ def commands() -> None:
 @click.option("--model", help="The model that answers; demo needs no key.  [default: ASYNCCHAT_MODEL]")
 def up(host: str | None, port: int | None, data_dir: Path, *, workers: int, model: str | None) -> None:
     """Run everything on this machine, with nothing else installed."""
-    from cli.up import UpOptions, run_up
+    try:
+        from cli.up import UpOptions, run_up
 
-    run_up(UpOptions(host=host, port=port, data_dir=data_dir, workers=workers, model=model))
+        run_up(UpOptions(host=host, port=port, data_dir=data_dir, workers=workers, model=model))
+    except KeyboardInterrupt:
+        # Before anything was started; from then on the supervisor stops everything in order.
+        click.echo("stopped")
 
 
 @commands.command()

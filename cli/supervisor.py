@@ -70,8 +70,8 @@ class Supervisor:
         self._wake_sender.setblocking(False)
         self._previous_wakeup = signal.set_wakeup_fd(self._wake_sender.fileno(), warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
-            # An ignored signal stays ignored: that is how nohup works.
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            # An ignored SIGHUP stays ignored: that is how nohup works. A shell's `&` ignores SIGINT, which we want.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 self._handlers[number] = signal.signal(number, self._on_stop_signal)
         # Only a Python handler makes the signal wake the select below.
         self._handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)

@@ -1,0 +1,248 @@
+"""`asyncchat up` as a person uses it: the real command, every process real, the demo model answering."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OURS = ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+# Far more than it takes: these tests judge whether it works, a benchmark judges how fast.
+START_SECONDS = 60.0
+ROOT = Path(__file__).parents[2]
+READY = re.compile(r"is ready on (http://\S+)")
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> bool:
+    """Whether the condition came to hold within the bound."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _processes() -> dict[int, tuple[int, str]]:
+    """Every process that is no zombie: its parent and its command line."""
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat=,args="], check=True, capture_output=True, text=True)
+    processes = {}
+    for line in listing.stdout.splitlines():
+        pid, parent, state, command = line.split(None, 3)
+        if not state.startswith("Z"):
+            processes[int(pid)] = (int(parent), command)
+    return processes
+
+
+class Up:
+    """One running `asyncchat up` in a folder."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._output = tempfile.TemporaryFile("a+")  # noqa: SIM115 - closed in close()
+        environment = {k: v for k, v in os.environ.items() if k not in OURS and not k.startswith("ASYNCCHAT_")}
+        environment["PYTHONPATH"] = str(ROOT)
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "cli", "up", "--port", "0", "--data-dir", "data", *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    @property
+    def console(self) -> str:
+        self._output.seek(0)
+        return self._output.read()
+
+    def wait_until_ready(self) -> None:
+        assert wait_for(lambda: READY.search(self.console) or self.process.poll() is not None, START_SECONDS)
+        assert self.process.poll() is None, self.console
+
+    @property
+    def url(self) -> str:
+        match = READY.search(self.console)
+        assert match
+        return match[1]
+
+    def children(self) -> dict[str, int]:
+        """The children's process ids by their names."""
+        kinds = {"valkey-server": "valkey", "worker.app": "worker", "cli api": "api", "demo_model": "demo-model"}
+        return {
+            name: pid
+            for pid, (parent, command) in _processes().items()
+            if parent == self.process.pid
+            for words, name in kinds.items()
+            if words in command
+        }
+
+    def post(self, path: str, body: object) -> dict[str, Any]:
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode())  # noqa: S310 - our own server
+        request.add_header("Content-Type", "application/json")
+        return self._send(request)
+
+    def get(self, path: str) -> dict[str, Any]:
+        return self._send(urllib.request.Request(self.url + path))  # noqa: S310 - our own server
+
+    def _send(self, request: urllib.request.Request) -> dict[str, Any]:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=60) as answer:
+            result: dict[str, Any] = json.load(answer)
+            return result
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._output.close()
+
+
+StartUp = Callable[..., Up]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path, as a home directory has: Valkey's socket is inside."""
+    with tempfile.TemporaryDirectory(prefix="up-", ignore_cleanup_errors=True) as name:
+        yield Path(name).resolve()
+
+
+@pytest.fixture
+def start_up(folder: Path) -> Iterator[StartUp]:
+    started: list[Up] = []
+
+    def start(*arguments: str) -> Up:
+        up = Up(folder, *arguments)
+        started.append(up)
+        return up
+
+    yield start
+    children = [pid for up in started for pid in up.children().values()]
+    for up in started:
+        up.close()
+    assert wait_for(lambda: not set(children) & set(_processes())), "no test may leave processes behind"
+
+
+def _ask(up: Up, content: str, conversation: str | None = None) -> dict[str, Any]:
+    """Ask and wait for the reply; the conversation."""
+    if conversation is None:
+        conversation = up.post("/conversations/?wait=40", {"message": {"content": content}})["id"]
+    else:
+        up.post(f"/conversations/{conversation}/ask-message/?wait=40", {"content": content})
+    found = up.get(f"/conversations/{conversation}/?wait=40")
+    assert not found["live_replies"]
+    return found
+
+
+def test_one_command_starts_everything_and_holds_a_conversation(start_up: StartUp, folder: Path) -> None:
+    up = start_up("--workers", "2")
+    up.wait_until_ready()
+    assert up.get("/readyz")["workers"] == 2
+    assert wait_for(lambda: "The demo model answers" in up.console)
+    assert "Traceback" not in up.console
+    assert {path.name for path in (folder / "data" / "logs").iterdir()} == {
+        *("api.log", "worker-1.log", "worker-2.log", "valkey.log", "demo-model.log", "migration.log")
+    }
+
+    conversation = _ask(up, "Hello, I am Ada")
+    conversation = _ask(up, "What is my name?", conversation["id"])
+    assert [message["role"] for message in conversation["messages"]] == ["user", "assistant"] * 2
+    assert "Ada" in conversation["messages"][-1]["content"]
+
+
+def test_the_printed_command_works_when_pasted(start_up: StartUp) -> None:
+    up = start_up()
+    up.wait_until_ready()
+    assert wait_for(lambda: "Try:" in up.console)
+    command = up.console.partition("Try:")[2].splitlines()[0].strip()
+    answer = subprocess.run(command, shell=True, check=True, capture_output=True, text=True)  # noqa: S602 - as pasted
+    assert "Ada" in json.dumps(json.loads(answer.stdout)["message"] if "message" in answer.stdout else answer.stdout)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_of_it_within_five_seconds(start_up: StartUp, number: signal.Signals) -> None:
+    up = start_up()
+    up.wait_until_ready()
+    children = up.children()
+    assert set(children) == {"valkey", "worker", "api", "demo-model"}
+    up.post("/conversations/", {"message": {"content": "Hello"}, "model": "demo-slow"})
+    began = time.monotonic()
+    up.process.send_signal(number)
+    assert up.process.wait(30) == 0
+    assert time.monotonic() - began < 5
+    assert not set(children.values()) & set(_processes())
+    assert up.console.endswith("stopping\nstopped\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a child's life to its parent's")
+def test_kill_9_leaves_no_orphan_and_loses_nothing(start_up: StartUp) -> None:
+    up = start_up()
+    up.wait_until_ready()
+    conversation = up.post("/conversations/", {"message": {"content": "Hello, I am Ada"}, "model": "demo-slow"})["id"]
+    children = up.children()
+    up.process.kill()
+    assert wait_for(lambda: not set(children.values()) & set(_processes()))
+
+    up = start_up()
+    up.wait_until_ready()
+    found = up.get(f"/conversations/{conversation}/?wait=50")
+    assert [message["role"] for message in found["messages"]] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize("name", ["valkey", "worker", "api", "demo-model"])
+def test_a_killed_child_is_restarted_and_the_conversation_goes_on(start_up: StartUp, name: str) -> None:
+    up = start_up()
+    up.wait_until_ready()
+    conversation = _ask(up, "Hello, I am Ada")["id"]
+    killed = up.children()[name]
+    os.kill(killed, signal.SIGKILL)
+    assert wait_for(lambda: up.children().get(name, killed) != killed)
+    assert "ended (killed by SIGKILL), restarting in 0.5 s" in up.console
+
+    def answers() -> bool:
+        try:
+            return bool(up.get("/readyz")["status"] == "ready")
+        except OSError:
+            return False
+
+    assert wait_for(answers, START_SECONDS)
+    assert "Ada" in _ask(up, "What is my name?", conversation)["messages"][-1]["content"]
+
+
+def test_a_second_up_on_the_same_data_names_the_first(start_up: StartUp) -> None:
+    first = start_up()
+    assert wait_for(lambda: "Starting" in first.console)
+    second = start_up()
+    assert second.process.wait(30) == 1
+    assert f"is in use by another `asyncchat up` (process {first.process.pid})" in second.console
+
+
+def test_folders_of_the_same_names_where_it_is_started_do_not_matter(start_up: StartUp, folder: Path) -> None:
+    for name in ("api", "worker", "shared", "cli", "demo_model"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise RuntimeError('somebody else')")
+    up = start_up()
+    up.wait_until_ready()
+    assert len(_ask(up, "Hello")["messages"]) == 2
+
+
+def test_a_database_that_cannot_be_opened_is_one_sentence(start_up: StartUp, folder: Path) -> None:
+    (folder / "file").touch()
+    (folder / ".env").write_text("DATABASE_URL=sqlite:///file/chat.db\n")
+    up = start_up()
+    assert up.process.wait(30) == 1
+    *_, last = up.console.splitlines()
+    assert last.startswith("asyncchat: cannot open the database file/chat.db")
+    assert "Traceback" not in up.console
