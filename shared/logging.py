@@ -27,9 +27,10 @@ class TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.000Z INFO shared.sweeper: message key=value`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record as one line, and its traceback below it."""
+        """One record as one line, whatever words from outside it carries, and its traceback below it."""
         pairs = "".join(f" {key}={value}" for key, value in _extras(record).items())
-        line = f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}{pairs}"
+        said = f"{record.getMessage()}{pairs}".replace("\r", "\\r").replace("\n", "\\n")
+        line = f"{_time(record)} {record.levelname} {record.name}: {said}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

@@ -11,7 +11,6 @@ import os
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -28,6 +27,11 @@ def _plain(name: str) -> AliasChoices:
     return AliasChoices(name)
 
 
+def _scheme(url: str) -> str:
+    """What stands before `://`. urlsplit would quote a malformed URL in its error, password and all."""
+    return url.partition("://")[0].lower()
+
+
 class Settings(BaseSettings):
     """The settings of one process. Times are seconds, sizes are what the name says."""
 
@@ -41,9 +45,10 @@ class Settings(BaseSettings):
     )
 
     database_url: str = Field("sqlite:///data/asyncchat.db", validation_alias=_plain("DATABASE_URL"))
-    redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias=_plain("REDIS_URL"))
+    # A URL of a server may carry a password.
+    redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias=_plain("REDIS_URL"), repr=False)
     openai_api_key: str | None = Field(None, validation_alias=_plain("OPENAI_API_KEY"), repr=False)
-    openai_base_url: str | None = Field(None, validation_alias=_plain("OPENAI_BASE_URL"))
+    openai_base_url: str | None = Field(None, validation_alias=_plain("OPENAI_BASE_URL"), repr=False)
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
@@ -81,21 +86,21 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: str) -> str:
-        if urlsplit(value).scheme not in REDIS_SCHEMES:
+        if _scheme(value) not in REDIS_SCHEMES:
             raise ValueError(f"must start with {', '.join(f'{scheme}://' for scheme in REDIS_SCHEMES)}")
         return value
 
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: str) -> str:
-        if urlsplit(value).scheme != "sqlite":
+        if _scheme(value) != "sqlite":
             raise ValueError("must start with sqlite:///")
         return value
 
     @field_validator("openai_base_url")
     @classmethod
     def _check_base_url(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in ("http", "https"):
+        if value is not None and _scheme(value) not in ("http", "https"):
             raise ValueError("must start with http:// or https://")
         return value
 
@@ -132,11 +137,13 @@ def _variable(field: str) -> str:
 def misspelt_variables() -> list[str]:
     """A sentence for each ASYNCCHAT_ variable of the environment that no setting has."""
     known = [_variable(name) for name in Settings.model_fields]
+    # Compared without the prefix, which makes all names look alike.
+    words = {name.removeprefix(PREFIX): name for name in known}
     sentences = []
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            sentences.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), words, n=1)
+            sentences.append(f"{name} is not a setting" + (f"; did you mean {words[near[0]]}?" if near else ""))
     return sentences
 
 
