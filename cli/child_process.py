@@ -33,7 +33,11 @@ class ChildFailed(AsyncChatError):
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. `stage` is its place in the order of stopping: 0 is asked first. `pass_fds` it may keep open."""
+    """What to run.
+
+    `stage` is its place in the order of stopping: 0 is asked first. `pass_fds` it may keep open. `repair` is shown its
+    last lines when it died by itself; a sentence says that what killed it was put right.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -41,6 +45,7 @@ class Program:
     log: Path
     stage: int = 0
     pass_fds: tuple[int, ...] = ()
+    repair: Callable[[Sequence[str]], str | None] | None = None
 
 
 class ChildProcess:

@@ -9,9 +9,11 @@ import hashlib
 import importlib.util
 import os
 import re
+import shutil
 import socket
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,8 @@ PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]+")
 ANSWER_SECONDS = 1.0
 # A leftover first writes out its append-only file, which takes a moment when it is large.
 SHUTDOWN_SECONDS = 5.0
+# What the server writes last when it cannot read its append-only file.
+DAMAGED_FILE_COMPLAINTS = ("Bad file format reading the append only file", "AOF manifest", "Unrecoverable error")
 
 
 class ValkeyError(AsyncChatError):
@@ -87,6 +91,22 @@ class EmbeddedValkey:
                 raise ValkeyError(f"a Valkey of an earlier run does not stop (socket {self.socket_path}); end it first")
             time.sleep(0.02)
         return True
+
+    def repair(self, last_lines: Sequence[str]) -> str | None:
+        """Set a damaged append-only file aside, if that is what the server complained of; a sentence says so.
+
+        A disk that was full or a power cut can leave one. The database knows what is due, so nothing is lost.
+        """
+        if not any(complaint in line for line in last_lines for complaint in DAMAGED_FILE_COMPLAINTS):
+            return None
+        damaged = self.directory / "appendonlydir"
+        aside = damaged.with_name("appendonlydir.damaged")
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            damaged.rename(aside)
+        except OSError:
+            return None
+        return f"The queue's file was damaged and is set aside as {aside}; the database knows what is due."
 
     def _is_listening(self) -> bool:
         with socket.socket(socket.AF_UNIX) as connection:

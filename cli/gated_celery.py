@@ -10,7 +10,6 @@ import sys
 from importlib import import_module
 
 from cli.start_gate import pass_gate
-from shared.errors import AsyncChatError
 
 # What a worker needs; importing it is most of a worker's start.
 LOADED_AT_ONCE = (
@@ -25,11 +24,8 @@ LOADED_AT_ONCE = (
 def main() -> None:
     """Wait at the gate, then be Celery."""
     child_fd, *arguments = sys.argv[1:]
-    try:
-        for module in LOADED_AT_ONCE:
-            import_module(module)
-    except AsyncChatError as error:
-        sys.exit(f"asyncchat: {error}")
+    for module in LOADED_AT_ONCE:
+        import_module(module)
     from celery.__main__ import main as run_celery
 
     pass_gate(int(child_fd))

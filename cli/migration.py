@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from urllib.parse import urlsplit
 
 from shared.errors import AsyncChatError
 
@@ -17,20 +16,14 @@ def bring_up_to_date(database_url: str) -> str:
     """
     from shared.database.schema import migrate
 
-    shown = _without_password(database_url)
     try:
         migrate(database_url)
     except AsyncChatError:
         raise
     except Exception as error:  # whatever a driver or the disk raises becomes a sentence
         first_line = str(error).partition("\n")[0]
-        raise AsyncChatError(f"cannot use the database {shown} (DATABASE_URL): {first_line}") from error
-    return f"The database {shown} is up to date."
-
-
-def _without_password(url: str) -> str:
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@", 1) if password else url
+        raise AsyncChatError(f"cannot use the database {database_url} (DATABASE_URL): {first_line}") from error
+    return f"The database {database_url} is up to date."
 
 
 if __name__ == "__main__":

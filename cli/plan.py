@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cli.child_commands import celery_worker_arguments, child_python_path, python_module
@@ -59,7 +59,7 @@ class Plan:
     def programs(self, gate_fd: int) -> Iterator[Program]:
         """What to keep running. Whatever needs the tables waits at the gate."""
         if self.valkey is not None:
-            yield self._program("valkey", self.valkey.command(), VALKEY)
+            yield replace(self._program("valkey", self.valkey.command(), VALKEY), repair=self.valkey.repair)
         for number in range(1, self.workers + 1):
             name = f"worker-{number}"
             command = python_module("cli.gated_celery", str(gate_fd), *celery_worker_arguments(node=name))

@@ -173,9 +173,17 @@ class Supervisor:
         delay = BACKOFF_SECONDS[min(max(watched.quick_deaths, 1), len(BACKOFF_SECONDS)) - 1]
         watched.restart_at = now + delay
         if code > 0 and watched.quick_deaths <= 1:
-            for line in watched.child.tail():
-                self._say(f"  {name}: {line}")
+            self._explain_death(watched)
         self._say(f"{name} ended ({describe_exit(code)}), restarting in {delay:g} s")
+
+    def _explain_death(self, watched: _Watched) -> None:
+        tail = watched.child.tail()
+        repair = watched.program.repair
+        if repair is not None and (sentence := repair(tail)):
+            self._say(sentence)
+            return
+        for line in tail:
+            self._say(f"  {watched.program.name}: {line}")
 
     def stop(self) -> None:
         """Stop every program, stage by stage; kill at once when asked to stop a second time."""

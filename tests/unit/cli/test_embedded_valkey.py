@@ -87,6 +87,28 @@ def test_a_leftover_server_is_stopped_with_its_data_saved(directory: Path, start
         assert client.get("kept") == "yes"
 
 
+@pytest.mark.parametrize("damaged", ["*.incr.aof", "*.base.rdb", "*.manifest"])
+def test_a_damaged_file_is_set_aside_when_the_server_complains_of_it(
+    directory: Path, start_server: StartServer, *, damaged: str
+) -> None:
+    valkey = EmbeddedValkey.in_directory(directory)
+    server = start_server(valkey)
+    with _client(valkey) as client:
+        client.set("lost", "yes")
+    server.terminate()
+    server.wait()
+    (file,) = (directory / "appendonlydir").glob(damaged)
+    file.write_bytes(bytes(400))
+
+    failed = subprocess.run(valkey.command(), check=False, capture_output=True, text=True, timeout=30)
+    assert failed.returncode != 0
+    assert valkey.repair(["Out Of Memory"]) is None, "only what is known to help is done"
+    sentence = valkey.repair(failed.stdout.splitlines())
+    assert sentence is not None
+    assert str(directory / "appendonlydir.damaged") in sentence
+    start_server(valkey)
+
+
 def test_without_a_leftover_there_is_nothing_to_stop(directory: Path, start_server: StartServer) -> None:
     valkey = EmbeddedValkey.in_directory(directory)
     assert not valkey.shut_down_leftover()

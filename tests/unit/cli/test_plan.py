@@ -39,11 +39,11 @@ def test_everything_lives_in_the_data_directory(tmp_path: Path) -> None:
 
 
 def test_the_users_database_and_redis_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://db/chat")
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////elsewhere/chat.db")
     monkeypatch.setenv("REDIS_URL", "redis://cache:6379/1")
     plan = _plan(tmp_path)
     assert _names(plan) == ["worker-1", "api"]
-    assert plan.environment["DATABASE_URL"] == "postgresql://db/chat"
+    assert plan.environment["DATABASE_URL"] == "sqlite:////elsewhere/chat.db"
     assert plan.environment["REDIS_URL"] == "redis://cache:6379/1"
     assert not (tmp_path / "valkey").exists()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,16 @@ def test_a_child_that_dies_at_once_again_and_again_is_given_up_with_its_last_lin
     assert len(notes()) == 5
     assert said[0] == "  child: no, thank you", "its last lines are shown once, with the first death"
     assert [line.rpartition(" in ")[2] for line in said[1:]] == ["0.01 s", "0.02 s", "0.02 s", "0.02 s"]
+
+
+def test_a_program_that_can_be_repaired_is_and_that_is_said_instead_of_its_last_lines(
+    make_supervisor: MakeSupervisor, make_program: MakeProgram, *, notes: Callable[[], list[str]], said: list[str]
+) -> None:
+    program = replace(make_program(DIE_THE_FIRST_TIME), repair=lambda _tail: "Put right.")
+    with make_supervisor() as supervisor:
+        supervisor.start(program)
+        assert supervisor.wait_until(lambda: len(notes()) == 2, 10)
+    assert said == ["Put right.", "child ended (exit code 3), restarting in 0.5 s"]
 
 
 def test_programs_stop_stage_by_stage(
