@@ -1,0 +1,1 @@
+"""The gateway: conversations, messages and replies over HTTP. Imports `shared`, never `worker`."""

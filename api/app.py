@@ -1,0 +1,141 @@
+"""The gateway, wired together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import metadata
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from api import errors
+from api.dependencies import Resources
+from api.edge import Edge
+from api.live.hub import Hub
+from api.live.shutdown import told_of_shutdown
+from api.routes import conversations, docs, health, messages, models, replies, turns
+from api.schemas.responses import ProblemAnswer
+from shared import logging as log_lines
+from shared.database.access import Database
+from shared.database.engine import open_engine, parse_url, sqlite_path
+from shared.database.schema import require_head
+from shared.doorbell import Doorbell
+from shared.errors import SettingsError
+from shared.heartbeat import Heartbeat
+from shared.notices import Notifier
+from shared.redis_client import connect
+from shared.reply_status import ReplyStatus
+from shared.settings import Settings, get_settings
+from shared.store.takeovers import Caps, Moved
+from shared.sweeper import Sweeper
+
+_MODULES = (conversations, messages, turns, replies, models, health, docs)
+_DESCRIPTION = """\
+Conversations with language models: say something, get on with your day, fetch the reply when it is there.
+
+Every answer to a question you can wait for takes `?wait=20`; errors are problems (RFC 9457), explained at
+`/errors/<code>`.
+"""
+
+
+def create_app() -> FastAPI:
+    """The application, from the settings of the process.
+
+    Raises:
+        SettingsError: a setting is wrong, or the database has not the tables of this version.
+    """
+    settings = get_settings()
+    log_lines.configure(settings)
+    _require_tables(settings)
+    app = FastAPI(
+        title="Async Chat API",
+        version=_version(),
+        description=_DESCRIPTION,
+        # Their routes themselves rather than include_router: the framework matches an included router twice.
+        routes=_routes(),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=docs.OPENAPI_PATH,
+        redirect_slashes=False,
+        middleware=[Middleware(Edge)],
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    errors.install(app)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # the way the framework documents
+    return app
+
+
+def _routes() -> list[BaseRoute]:
+    return [route for module in _MODULES for route in module.router.routes]
+
+
+def _version() -> str:
+    try:
+        return metadata.version("async-chat-api")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def _require_tables(settings: Settings) -> None:
+    url = parse_url(settings.database_url)
+    path = sqlite_path(url)
+    if path is not None and not path.exists():
+        raise SettingsError("the database has no tables yet: run `asyncchat migrate` first")
+    with open_engine(url, read_only=True).connect() as connection:
+        require_head(connection)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        app.state.resources = resources = await _start(app.state.settings, stack)
+        with told_of_shutdown(resources.hub.release):
+            yield
+
+
+async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
+    """Starts everything, each part after what it leans on; the stack stops them in reverse."""
+    database = Database(settings.database_url)
+    database.start()
+    stack.callback(database.stop)
+    redis = connect(settings.client_redis_url)
+    stack.push_async_callback(redis.aclose)
+    notifier = Notifier(redis)
+    notifier.start()
+    stack.push_async_callback(notifier.stop)
+    doorbell = Doorbell(settings)
+    doorbell.start()
+    stack.callback(doorbell.stop)
+    hub = Hub(database, settings.client_redis_url)
+    hub.start()
+    stack.push_async_callback(hub.stop)
+    heartbeat = Heartbeat(database, "api")
+    await heartbeat.start()
+    stack.push_async_callback(heartbeat.stop)
+
+    def on_moved(moved: Sequence[Moved]) -> None:
+        doorbell.ring([item.reply_id for item in moved if item.status is ReplyStatus.QUEUED])
+        for conversation_id in {item.conversation_id for item in moved}:
+            resources.announce(conversation_id)
+
+    caps = Caps(tries=settings.max_tries, model_calls=settings.max_model_calls)
+    sweeper = Sweeper(database, heartbeat, caps=caps, on_moved=on_moved)
+    resources = Resources(settings, database, redis, notifier, doorbell, hub, heartbeat, sweeper)
+    sweeper.start()
+    stack.push_async_callback(sweeper.stop)
+    return resources
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The document, with the schema that the error answers refer to."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        problem = ProblemAnswer.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"] |= problem.pop("$defs", {}) | {ProblemAnswer.__name__: problem}
+        app.openapi_schema = document
+    return app.openapi_schema

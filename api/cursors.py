@@ -1,0 +1,101 @@
+"""Cursors: where a page ended, opaque to clients and checked when they come back."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from shared.errors import InvalidValue
+from shared.ids import is_id
+
+# The longest cursor given out has about 70 characters.
+_MAX_CURSOR_CHARS = 200
+_MAX_INTEGER = 2**53
+
+
+class InvalidCursor(InvalidValue):
+    """The cursor was not given out by this server for this list."""
+
+    code = "invalid_cursor"
+
+
+def _pack(*position: str | int) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(position)).rstrip(b"=").decode()
+
+
+def _unpack(cursor: str, *, parameter: str, kind: str, fields: tuple[Callable[[Any], bool], ...]) -> list[Any]:
+    position = _decode(cursor) if len(cursor) <= _MAX_CURSOR_CHARS else None
+    if isinstance(position, list) and len(position) == len(fields) + 1 and position[0] == kind:
+        values = position[1:]
+        if all(is_fit(value) for is_fit, value in zip(fields, values, strict=True)):
+            return values
+    raise InvalidCursor("This is not a cursor of this list.", pointer=f"?{parameter}")
+
+
+def _decode(cursor: str) -> Any:
+    try:
+        return orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except ValueError:  # Both decoders raise kinds of it.
+        return None
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < _MAX_INTEGER
+
+
+def _is_conversation_id(value: Any) -> bool:
+    return isinstance(value, str) and is_id("conv", value)
+
+
+def _is_reply_id(value: Any) -> bool:
+    return isinstance(value, str) and is_id("reply", value)
+
+
+def conversation_cursor(updated_at: int, conversation_id: str) -> str:
+    """After this conversation in the list by last change."""
+    return _pack("c", updated_at, conversation_id)
+
+
+def read_conversation_cursor(cursor: str, *, parameter: str) -> tuple[int, str]:
+    """`(updated_at, id)`.
+
+    Raises:
+        InvalidCursor: it is garbage, forged, or of another list.
+    """
+    updated_at, conversation_id = _unpack(
+        cursor, parameter=parameter, kind="c", fields=(_is_count, _is_conversation_id)
+    )
+    return updated_at, conversation_id
+
+
+def message_cursor(turn: int, position: int) -> str:
+    """Before or after this message of its conversation."""
+    return _pack("m", turn, position)
+
+
+def read_message_cursor(cursor: str, *, parameter: str) -> tuple[int, int]:
+    """`(turn, position)`.
+
+    Raises:
+        InvalidCursor: it is garbage, forged, or of another list.
+    """
+    turn, position = _unpack(cursor, parameter=parameter, kind="m", fields=(_is_count, _is_count))
+    return turn, position
+
+
+def reply_cursor(reply_id: str) -> str:
+    """After this reply in the list, newest first."""
+    return _pack("r", reply_id)
+
+
+def read_reply_cursor(cursor: str, *, parameter: str) -> str:
+    """The reply's id.
+
+    Raises:
+        InvalidCursor: it is garbage, forged, or of another list.
+    """
+    (reply_id,) = _unpack(cursor, parameter=parameter, kind="r", fields=(_is_reply_id,))
+    return str(reply_id)

@@ -1,0 +1,119 @@
+"""The edge: what every answer has in common, whatever route or error it comes from.
+
+A request id, one log line, no caching, both slash spellings, HEAD wherever there is GET, and an answer also for what
+nobody expected.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import CLIENT_CLOSED_REQUEST, problem_answer
+
+access_log = logging.getLogger("api.access")
+log = logging.getLogger(__name__)
+
+# These are documented with their trailing slash; all others have none. Both spellings answer.
+SLASHED = ("/conversations", "/replies", "/models")
+_VISIBLE_ASCII = re.compile(rb"[!-~]{1,128}")
+
+
+class Edge:
+    """The outermost layer of ours, as plain ASGI."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send)
+        try:
+            await self._app(_inner_scope(scope, exchange.request_id), receive, exchange.send)
+        except ClientDisconnect:
+            exchange.status = CLIENT_CLOSED_REQUEST
+        except Exception:
+            log.exception("an unexpected error", extra={"request_id": exchange.request_id})
+            if exchange.status is not None:
+                raise  # The answer has begun: the server can only cut the connection.
+            answer = problem_answer(
+                {"state": {"request_id": exchange.request_id}},
+                "internal_error",
+                detail="An unexpected error. It is in the server's log under this request_id.",
+            )
+            await answer(scope, receive, exchange.send)
+        finally:
+            exchange.write_log_line()
+
+
+class _Exchange:
+    """One request and its answer, while they pass."""
+
+    __slots__ = ("_is_head", "_method", "_path", "_send", "_started", "request_id", "status")
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._started = time.perf_counter()
+        self._send = send
+        self._method = scope["method"]
+        self._is_head = self._method == "HEAD"
+        # Still percent-encoded, so that nobody can write lines of their own into the log.
+        self._path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
+        self.request_id = _request_id(scope)
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        """Passes one message on, with the headers that every answer has."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = message["headers"]
+            headers.append((b"x-request-id", self.request_id.encode()))
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"private, no-cache"))
+        elif self._is_head and message.get("body"):
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    def write_log_line(self) -> None:
+        """Who asked for what, and how it went; neither body nor query."""
+        if access_log.isEnabledFor(logging.INFO):
+            extra: dict[str, Any] = {
+                "method": self._method,
+                "path": self._path.decode("latin-1"),
+                "status": self.status,
+                "ms": round((time.perf_counter() - self._started) * 1000, 1),
+                "request_id": self.request_id,
+            }
+            access_log.info("request", extra=extra)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _VISIBLE_ASCII.fullmatch(value):
+            return str(value.decode())
+    return "req_" + secrets.token_hex(12)
+
+
+def _inner_scope(scope: Scope, request_id: str) -> Scope:
+    inner = {**scope, "path": _documented_spelling(scope["path"])}
+    inner["state"] = {**scope.get("state", {}), "request_id": request_id}
+    if scope["method"] == "HEAD":
+        # The server drops the body by the method that it saw itself.
+        inner["method"] = "GET"
+    return inner
+
+
+def _documented_spelling(path: str) -> str:
+    if path.endswith("/"):
+        if path == "/" or path.startswith(SLASHED):
+            return path
+        return path[:-1]
+    return path + "/" if path.startswith(SLASHED) else path

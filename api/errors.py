@@ -1,0 +1,166 @@
+"""Errors at the edge: which status each has, and how it is told. Everything goes out as problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Scope
+
+from api.problems import CATALOGUE
+from shared.errors import InvalidValue, OutcomeUnknown, RequestError, StorageBusy, StorageError
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+# A body with thousands of mistakes gets the first of them.
+MAX_DETAILS = 20
+_OF_STATUS = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+# What Starlette uses while it reads a body whose sender has gone; nobody is there to hear an answer.
+CLIENT_CLOSED_REQUEST = 499
+
+
+class BodyError(HTTPException):
+    """The body cannot be taken. `code` says why; `pointer`, if any, where."""
+
+    def __init__(self, code: str, detail: str, *, pointer: str | None = None) -> None:
+        status = CATALOGUE[code].status
+        super().__init__(status_code=status or 400, detail=detail)
+        self.code = code
+        self.pointer = pointer
+
+
+def problem_answer(
+    scope: Scope,
+    code: str,
+    *,
+    detail: str,
+    errors: Sequence[dict[str, str]] = (),
+    headers: dict[str, str] | None = None,
+    status: int | None = None,
+) -> Response:
+    """The answer for one error of the catalogue."""
+    problem = CATALOGUE[code]
+    status = status or problem.status or 500
+    content = {
+        "type": f"/errors/{code}",
+        "title": problem.title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": scope.get("state", {}).get("request_id"),
+        "errors": list(errors),
+    }
+    return Response(orjson.dumps(content), status, headers, media_type=MEDIA_TYPE)
+
+
+def detail_of(pointer: str, code: str, detail: str) -> dict[str, str]:
+    """One entry of a problem's `errors`."""
+    return {"pointer": pointer, "code": code, "detail": detail}
+
+
+def body_pointer(path: Sequence[Any]) -> str:
+    """The place in the body as a JSON Pointer fragment (RFC 6901, section 6): `#/message/content`."""
+    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in path]
+    return "#" + "".join("/" + quote(part[:100], safe="!$&'()*+,;=:@~") for part in parts)
+
+
+def install(app: FastAPI) -> None:
+    """Answers every error of this project and of the framework as a problem."""
+    app.add_exception_handler(RequestError, _on_request_error)
+    app.add_exception_handler(StorageError, _on_storage_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+async def _on_request_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)  # noqa: S101  Starlette calls it for nothing else.
+    code = error.code if error.code in CATALOGUE else "bad_request"
+    errors = [detail_of(error.pointer, code, str(error))] if isinstance(error, InvalidValue) else []
+    return problem_answer(request.scope, code, detail=str(error), errors=errors)
+
+
+async def _on_storage_error(request: Request, error: Exception) -> Response:
+    log.error("the database did not take part: %s", error)
+    code = "storage_unavailable"
+    if isinstance(error, StorageBusy):
+        code = "storage_busy"
+    elif isinstance(error, OutcomeUnknown):
+        code = "outcome_unknown"
+    problem = CATALOGUE[code]
+    detail = f"{problem.cause} {problem.cure}"
+    return problem_answer(request.scope, code, detail=detail, headers={"Retry-After": "1"})
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  Starlette calls it for nothing else.
+    found = error.errors()
+    errors = [_of_pydantic(item, error.body) for item in found[:MAX_DETAILS]]
+    first = errors[0]
+    more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
+    return problem_answer(
+        request.scope, "invalid_value", detail=f"{first['pointer']}: {first['detail']}{more}", errors=errors
+    )
+
+
+def _of_pydantic(item: dict[str, Any], body: Any) -> dict[str, str]:
+    place, *path = item["loc"]
+    if place == "body":
+        pointer = body_pointer(_inside(body, path, is_missing=item["type"] == "missing"))
+    elif place == "query":
+        pointer = f"?{path[0]}"
+    else:
+        pointer = str(path[0])
+    return detail_of(pointer, item["type"], item["msg"])
+
+
+def _inside(body: Any, path: Sequence[Any], *, is_missing: bool) -> list[Any]:
+    """The part of pydantic's path that is in the body: it also names the branches of its types."""
+    found: list[Any] = []
+    for part in path:
+        try:
+            body = body[part]
+        except (LookupError, TypeError):
+            return [*found, part] if is_missing else found
+        found.append(part)
+    return found
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  Starlette calls it for nothing else.
+    if isinstance(error, BodyError):
+        errors = [detail_of(error.pointer, error.code, error.detail)] if error.pointer is not None else []
+        return problem_answer(request.scope, error.code, detail=error.detail, errors=errors)
+    if error.status_code == 405:
+        allowed = _allowed_methods(request)
+        detail = f"Allowed here: {allowed}."
+        return problem_answer(request.scope, "method_not_allowed", detail=detail, headers={"Allow": allowed})
+    code = _OF_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
+    return problem_answer(request.scope, code, detail=CATALOGUE[code].cause, status=error.status_code)
+
+
+def _allowed_methods(request: Request) -> str:
+    """The methods of all routes at this address; Starlette itself names those of the first."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.path_regex.match(request.scope["path"]):
+            methods |= route.methods or set()
+    if "GET" in methods:
+        methods.add("HEAD")
+    return ", ".join(sorted(methods))

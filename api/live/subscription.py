@@ -1,0 +1,162 @@
+"""The one subscription of a gateway: it tells which conversations were announced, as long as Redis is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Collection, Iterator
+
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from shared.notices import channel
+
+log = logging.getLogger(__name__)
+
+_PREFIX = channel("")
+# Connecting and each sending; reading has its own rhythm below.
+_SOCKET_SECONDS = 2.0
+# A silent connection is asked for a sign of life once a second; a frozen Redis is noticed after three.
+_PING_SECONDS = 1.0
+_UNANSWERED_PINGS = 2
+_FIRST_RETRY_SECONDS = 0.1
+_LONGEST_RETRY_SECONDS = 2.0
+_CHANNELS_A_COMMAND = 500
+
+
+class Subscription:
+    """Keeps the wanted conversations subscribed, over every loss of Redis.
+
+    `wanted()` are the conversations to hear of; `on_notice` hears each announcement, `on_acknowledged` that Redis
+    sends them from now on, and `on_connected` that all wanted ones are subscribed again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        wanted: Callable[[], Collection[str]],
+        on_notice: Callable[[str], None],
+        on_acknowledged: Callable[[str], None],
+        on_connected: Callable[[], None],
+    ) -> None:
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=_SOCKET_SECONDS,
+            socket_connect_timeout=_SOCKET_SECONDS,
+            # Reconnecting is done here, where it is known what was missed meanwhile.
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._wanted = wanted
+        self._on_notice = on_notice
+        self._on_acknowledged = on_acknowledged
+        self._on_connected = on_connected
+        self._dirty: set[str] = set()
+        self._has_dirty = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._is_open = False
+        self._is_reachable = True
+        self.is_connected = False
+
+    def start(self) -> None:
+        """Starts connecting."""
+        self._task = asyncio.create_task(self._run_forever(), name="subscription")
+
+    async def stop(self) -> None:
+        """Closes the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(RedisError, OSError):
+            await self._redis.aclose()
+
+    def refresh(self, conversation_id: str) -> None:
+        """The conversation has come to be wanted, or is so no more."""
+        if self._is_open:
+            self._dirty.add(conversation_id)
+            self._has_dirty.set()
+
+    async def _run_forever(self) -> None:
+        pause = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                await self._run_connection()
+            except* (RedisError, OSError) as errors:
+                if self._is_reachable:
+                    log.warning("Redis is away, so changes are looked up in the database: %s", errors.exceptions[0])
+                pause = _FIRST_RETRY_SECONDS if self.is_connected else min(2 * pause, _LONGEST_RETRY_SECONDS)
+            except* Exception:
+                log.exception("the subscription failed")
+                pause = _LONGEST_RETRY_SECONDS
+            self._is_open = self._is_reachable = self.is_connected = False
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+
+    async def _run_connection(self) -> None:
+        """One connection, until it breaks."""
+        pubsub = self._redis.pubsub()
+        try:
+            await pubsub.connect()  # type: ignore[no-untyped-call]  # redis-py does not annotate it
+            self._is_open = True
+            self._dirty = set(self._wanted())
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._send_commands(pubsub))
+                both.create_task(self._listen(pubsub))
+        finally:
+            with contextlib.suppress(RedisError, OSError):
+                await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py does not annotate it
+
+    async def _send_commands(self, pubsub: PubSub) -> None:
+        await self._send_dirty(pubsub)
+        # Redis answers in order: once this is answered, it has subscribed everything before.
+        await pubsub.ping()
+        while True:
+            await self._has_dirty.wait()
+            self._has_dirty.clear()
+            await self._send_dirty(pubsub)
+
+    async def _send_dirty(self, pubsub: PubSub) -> None:
+        dirty, self._dirty = self._dirty, set()
+        wanted = self._wanted()
+        for batch in _batches([item for item in dirty if item in wanted]):
+            await pubsub.subscribe(*batch)
+        for batch in _batches([item for item in dirty if item not in wanted]):
+            await pubsub.unsubscribe(*batch)
+
+    async def _listen(self, pubsub: PubSub) -> None:
+        unanswered = 0
+        while True:
+            message = await pubsub.get_message(timeout=_PING_SECONDS)
+            if message is None:
+                if unanswered == _UNANSWERED_PINGS:
+                    raise RedisConnectionError("it gives no sign of life")
+                unanswered += 1
+                await pubsub.ping()
+                continue
+            unanswered = 0
+            if message["type"] == "message":
+                self._on_notice(_conversation_of(message["channel"]))
+            elif message["type"] == "subscribe":
+                self._on_acknowledged(_conversation_of(message["channel"]))
+            elif message["type"] == "pong" and not self.is_connected:
+                self._begin_service()
+
+    def _begin_service(self) -> None:
+        if not self._is_reachable:
+            log.warning("Redis is back")
+        self._is_reachable = self.is_connected = True
+        self._on_connected()
+
+
+def _conversation_of(name: bytes) -> str:
+    return name.decode().removeprefix(_PREFIX)
+
+
+def _batches(conversation_ids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(conversation_ids), _CHANNELS_A_COMMAND):
+        yield [channel(item) for item in conversation_ids[start : start + _CHANNELS_A_COMMAND]]

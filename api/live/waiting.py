@@ -1,0 +1,82 @@
+"""Holding a request until there is what it waits for.
+
+Always in this order: listen, then read, then wait. What changes between the steps is then in what is read, or wakes
+the waiter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection
+from starlette.types import Receive
+
+from api.live.hub import Hub
+from api.live.watch import Watch
+from shared.database.access import Database
+from shared.store import conversations
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited(Generic[T]):
+    """What is waited for: how to read it, and when it is there."""
+
+    conversation_id: str
+    read: Callable[[Connection], T]
+    is_there: Callable[[T], bool]
+
+
+async def wait_until(
+    hub: Hub, database: Database, *, awaited: Awaited[T], present: T, seconds: float, receive: Receive
+) -> T:
+    """Waits up to `seconds` and returns the state at the end of it; `present` is the state that is known so far.
+
+    `receive` is the request's: it tells when the client has gone, which ends the waiting.
+
+    Raises:
+        NotFound: it was deleted meanwhile (whatever `awaited.read` raises).
+        StorageUnavailable: the database did not answer.
+    """
+    if seconds <= 0 or awaited.is_there(present):
+        return present
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    async with hub.watch(awaited.conversation_id) as watch, _ended_by_disconnect(watch, receive):
+        while True:
+            watch.begin_reading()
+            version, present = await database.read(_read_with_version, awaited.conversation_id, awaited.read)
+            remaining = deadline - loop.time()
+            if remaining <= 0 or awaited.is_there(present):
+                return present
+            if not await watch.changed(seen=version, timeout=remaining):
+                # Text grows without a change of version: the last look shows how far it has come.
+                return await database.read(awaited.read)
+
+
+def _read_with_version(
+    connection: Connection, conversation_id: str, read: Callable[[Connection], T]
+) -> tuple[int | None, T]:
+    versions = conversations.versions(connection, [conversation_id])
+    return versions.get(conversation_id), read(connection)
+
+
+@asynccontextmanager
+async def _ended_by_disconnect(watch: Watch, receive: Receive) -> AsyncIterator[None]:
+    """Ends the watch when the client hangs up, so that abandoned requests do not pile up."""
+
+    async def listen() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        watch.end()
+
+    listener = asyncio.create_task(listen())
+    try:
+        yield
+    finally:
+        listener.cancel()

@@ -1,0 +1,204 @@
+"""Every error code this service speaks of, with its cause and its cure: what `/errors/<code>` serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.reply_status import ReplyError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of error. `status` is None for the codes that a failed reply carries, since those are no answers."""
+
+    code: str
+    status: int | None
+    title: str
+    cause: str
+    cure: str
+
+
+_REQUEST_PROBLEMS = (
+    Problem(
+        "invalid_json",
+        400,
+        "The body is not JSON",
+        "The bytes of the body are not JSON in UTF-8: cut short, a stray comma, NaN, or another encoding.",
+        "Send one JSON object in UTF-8. With curl, `--json '{…}'` in single quotes does it.",
+    ),
+    Problem(
+        "bad_request",
+        400,
+        "The request cannot be understood",
+        "Something in the request is malformed.",
+        "Compare the request with the API's documentation at /docs.",
+    ),
+    Problem(
+        "not_found",
+        404,
+        "Not found",
+        "There is nothing at this address: the id is wrong or malformed, or the thing was deleted.",
+        "Check the address and the id. Paths are listed at /docs.",
+    ),
+    Problem(
+        "method_not_allowed",
+        405,
+        "This method is not allowed here",
+        "The address exists, but not for this HTTP method.",
+        "Use one of the methods in the answer's Allow header.",
+    ),
+    Problem(
+        "request_timeout",
+        408,
+        "The body did not arrive",
+        "The body was not complete within half a minute, perhaps because Content-Length is larger than the body.",
+        "Send the body at once, and a Content-Length that fits it.",
+    ),
+    Problem(
+        "conflict",
+        409,
+        "The state does not allow this",
+        "What the request names is in a state that does not allow what was asked.",
+        "Read its present state and decide again.",
+    ),
+    Problem(
+        "body_too_large",
+        413,
+        "The body is too large",
+        "The body has more bytes than this server takes (ASYNCCHAT_MAX_BODY_BYTES).",
+        "Send less, for example by splitting a long import into several requests.",
+    ),
+    Problem(
+        "unsupported_media_type",
+        415,
+        "The body is not declared as JSON",
+        "The Content-Type is missing or is not JSON, or the body is compressed.",
+        "Send `Content-Type: application/json`. With curl, use `curl --json` instead of `curl -d`.",
+    ),
+    Problem(
+        "invalid_value",
+        422,
+        "A value is not allowed",
+        "The request is well formed, but one of its values is missing, of the wrong type, or out of bounds.",
+        "`errors` names each place: `#/n` is a field of the body, `?limit` a query parameter.",
+    ),
+    Problem(
+        "invalid_cursor",
+        422,
+        "The cursor is not valid",
+        "The cursor was not given out by this server for this list.",
+        "Pass on `next_cursor` as it is, or follow the Link header, or start again without a cursor.",
+    ),
+    Problem(
+        "idempotency_mismatch",
+        422,
+        "The Idempotency-Key was used for another request",
+        "A key belongs to one method, path and body; this one came with another.",
+        "Use a new key for each new request, and the same key only to repeat one.",
+    ),
+    Problem(
+        "internal_error",
+        500,
+        "Something went wrong here",
+        "An error in the server. It is in the server's log under this answer's request_id.",
+        "Try again; if it stays, report it with the request_id.",
+    ),
+    Problem(
+        "storage_busy",
+        503,
+        "The database is busy",
+        "The write could not begin in time and was withdrawn. Nothing was stored.",
+        "Try again after the seconds in Retry-After.",
+    ),
+    Problem(
+        "storage_unavailable",
+        503,
+        "The database does not answer",
+        "The database refused or failed. Nothing was stored.",
+        "Try again after the seconds in Retry-After; the operator finds the reason in the server's log.",
+    ),
+    Problem(
+        "outcome_unknown",
+        503,
+        "It is not known whether it was stored",
+        "The connection to the database was lost while it was committing.",
+        "Repeat the request with the same Idempotency-Key: what was stored then comes back, and nothing is made twice.",
+    ),
+)
+
+_REPLY_PROBLEMS = {
+    ReplyError.INVALID_API_KEY: (
+        "The model service refused the key",
+        "The model service does not accept the API key it was given.",
+        "The operator sets a valid OPENAI_API_KEY; then ask again.",
+    ),
+    ReplyError.MODEL_NOT_FOUND: (
+        "There is no such model",
+        "The model service does not know the model's name, or the key may not use it.",
+        "Choose a name from GET /models/.",
+    ),
+    ReplyError.UPSTREAM_UNREACHABLE: (
+        "The model service could not be reached",
+        "No connection to the model service came about in any of the tries.",
+        "Ask again later; the operator checks OPENAI_BASE_URL and the network.",
+    ),
+    ReplyError.UPSTREAM_TIMEOUT: (
+        "The model service was too slow",
+        "The first byte, the next piece or the end of the answer did not come in time.",
+        "Ask again, or ask for a shorter answer.",
+    ),
+    ReplyError.RATE_LIMITED: (
+        "The model service is refusing for now",
+        "The model service answered that there were too many requests, or that the quota is used up.",
+        "Ask again later; the operator checks the account's limits.",
+    ),
+    ReplyError.CONTEXT_LENGTH_EXCEEDED: (
+        "The conversation is too long for the model",
+        "Instructions, history and message have more tokens than the model takes.",
+        "Send a shorter message, or choose a model with a longer context.",
+    ),
+    ReplyError.CONTENT_FILTERED: (
+        "The model service refused the content",
+        "The model service's content filter stopped the answer before it had any text.",
+        "Rephrase the message.",
+    ),
+    ReplyError.UPSTREAM_CUT_OFF: (
+        "The answer broke off",
+        "The model service ended the stream without saying that the answer was complete.",
+        "Ask again.",
+    ),
+    ReplyError.UPSTREAM_MALFORMED: (
+        "The model service's answer could not be read",
+        "What came from the model service was not what its protocol says.",
+        "Ask again; the operator checks that OPENAI_BASE_URL speaks OpenAI's protocol.",
+    ),
+    ReplyError.UPSTREAM_EMPTY: (
+        "The model service answered nothing",
+        "The answer ended properly and had no text.",
+        "Ask again, or rephrase the message.",
+    ),
+    ReplyError.UPSTREAM_ERROR: (
+        "The model service failed",
+        "The model service reported an error of its own.",
+        "Ask again later.",
+    ),
+    ReplyError.WORKER_LOST: (
+        "The worker was lost",
+        "The process that was answering ended without a word.",
+        "Ask again.",
+    ),
+    ReplyError.ATTEMPTS_EXHAUSTED: (
+        "Too many attempts failed",
+        "Workers were lost while answering as often as the server allows.",
+        "Ask again; the operator looks for what ends the workers.",
+    ),
+    ReplyError.DEADLINE_EXCEEDED: (
+        "The deadline has passed",
+        "There was no answer within deadline_seconds of the message, time in the queue included.",
+        "Ask again with a larger deadline_seconds, or when the server is less busy.",
+    ),
+}
+
+CATALOGUE: dict[str, Problem] = {problem.code: problem for problem in _REQUEST_PROBLEMS} | {
+    str(code): Problem(str(code), None, *texts) for code, texts in _REPLY_PROBLEMS.items()
+}

@@ -1,0 +1,141 @@
+"""Rows as clients see them. Nothing is shown that is not named here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from shared.clock import now_ms
+from shared.reply_status import LIVE, ReplyStatus
+
+# A row of the database, or one as it was just written.
+Row = Mapping[str, Any] | RowMapping
+_NOT_QUEUED = {"turns_ahead": 0, "waiting_for": None, "next_attempt_at": None}
+
+
+def instant(milliseconds: int) -> str:
+    """RFC 3339 in UTC with milliseconds: `2026-01-31T12:00:00.000Z`."""
+    second, fraction = divmod(milliseconds, 1000)
+    return f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}.{fraction:03}Z"
+
+
+def _instant_or_none(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else instant(milliseconds)
+
+
+def is_live(reply: Row) -> bool:
+    """Whether the reply is still to end."""
+    return reply["status"] in LIVE
+
+
+def message_dict(row: Row) -> dict[str, Any]:
+    """A message."""
+    return {
+        "id": row["id"],
+        "conversation_id": row["conversation_id"],
+        "turn": row["turn"],
+        "role": row["role"],
+        "content": row["content"],
+        "reply_id": row["reply_id"],
+        "created_at": instant(row["created_at"]),
+    }
+
+
+def reply_dict(row: Row) -> dict[str, Any]:
+    """A reply, with its text so far."""
+    return {
+        "id": row["id"],
+        "url": f"/replies/{row['id']}/",
+        "conversation_id": row["conversation_id"],
+        "turn": row["turn"],
+        "candidate": row["candidate"],
+        "status": row["status"],
+        "content": row["content"],
+        "model": row["model"],
+        "attempt": row["attempt"],
+        "selected": row["selected"],
+        "message_id": row["message_id"],
+        "usage": _usage(row),
+        "error": _error(row),
+        "incomplete_reason": row["incomplete_reason"],
+        "stop_requested": row["stop_requested"],
+        "metadata": row["metadata"],
+        "queue": _queue(row),
+        "created_at": instant(row["created_at"]),
+        "started_at": _instant_or_none(row["started_at"]),
+        "finished_at": _instant_or_none(row["finished_at"]),
+        "deadline_at": instant(row["deadline_at"]),
+    }
+
+
+def _usage(row: Row) -> dict[str, int] | None:
+    read, written = row["input_tokens"], row["output_tokens"]
+    if read is None and written is None:
+        return None
+    read, written = read or 0, written or 0
+    return {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
+
+
+def _error(row: Row) -> dict[str, Any] | None:
+    if row["error_code"] is None:
+        return None
+    return {
+        "code": row["error_code"],
+        "message": row["error_message"],
+        "retryable": bool(row["error_retryable"]),
+    }
+
+
+def _queue(row: Row) -> dict[str, Any]:
+    if row["status"] != ReplyStatus.QUEUED:
+        return _NOT_QUEUED
+    if row["turns_ahead"] > 0:
+        return {"turns_ahead": row["turns_ahead"], "waiting_for": "turn", "next_attempt_at": None}
+    if row["available_at"] > now_ms():
+        return {"turns_ahead": 0, "waiting_for": "retry", "next_attempt_at": instant(row["available_at"])}
+    return {"turns_ahead": 0, "waiting_for": "worker", "next_attempt_at": None}
+
+
+def turn_dict(conversation_id: str, turn: int, *, message: Row, replies: Iterable[Row]) -> dict[str, Any]:
+    """A turn: what was said and the replies to it."""
+    return {
+        "conversation_id": conversation_id,
+        "turn": turn,
+        "message": message_dict(message),
+        "replies": [reply_dict(reply) for reply in replies],
+    }
+
+
+def conversation_head(row: Row) -> dict[str, Any]:
+    """A conversation without what was said in it, as lists show it."""
+    return {
+        "id": row["id"],
+        "title": row["title"],
+        "instructions": row["instructions"],
+        "model": row["model"],
+        "parameters": row["parameters"],
+        "metadata": row["metadata"],
+        "end_user": row["end_user"],
+        "version": row["version"],
+        "created_at": instant(row["created_at"]),
+        "updated_at": instant(row["updated_at"]),
+    }
+
+
+def conversation_dict(
+    row: Row, *, messages: Iterable[Row], previous_messages: str | None, live_replies: Iterable[Row]
+) -> dict[str, Any]:
+    """A conversation with its newest messages and its live replies."""
+    head = conversation_head(row)
+    created_at, updated_at = head.pop("created_at"), head.pop("updated_at")
+    return {
+        **head,
+        "messages": [message_dict(message) for message in messages],
+        "previous_messages": previous_messages,
+        "live_replies": [reply_dict(reply) for reply in live_replies],
+        "created_at": created_at,
+        "updated_at": updated_at,
+    }

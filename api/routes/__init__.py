@@ -1,0 +1,1 @@
+"""What each path takes and answers. A route parses, calls a service and returns."""

@@ -1,0 +1,221 @@
+"""What clients get. These models document the answers, and the tests hold the answers to them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus, StopRequest
+
+Instant = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        examples=["2026-01-31T12:00:00.000Z"],
+        json_schema_extra={"format": "date-time"},
+    ),
+]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Message(_Answer):
+    """What was said."""
+
+    id: str
+    conversation_id: str
+    turn: int
+    role: Literal["user", "assistant", "system"]
+    content: str
+    reply_id: str | None = Field(description="The reply it is the text of, for an assistant's answer.")
+    created_at: Instant
+
+
+class Usage(_Answer):
+    """Tokens, as the model counted them."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+
+
+class ReplyFailure(_Answer):
+    """Why there is no answer."""
+
+    code: ReplyError = Field(description="Each is explained at /errors/<code>.")
+    message: str
+    retryable: bool = Field(description="Whether asking again may help.")
+
+
+class Queue(_Answer):
+    """What a queued reply waits for."""
+
+    turns_ahead: int = Field(description="Earlier turns of the conversation that are still to end.")
+    waiting_for: Literal["turn", "worker", "retry"] | None
+    next_attempt_at: Instant | None
+
+
+class Reply(_Answer):
+    """One answer in the making, or made."""
+
+    id: str
+    url: str
+    conversation_id: str
+    turn: int
+    candidate: int
+    status: ReplyStatus
+    content: str = Field(description="The text; of a live reply what is there so far, at most a second old.")
+    model: str
+    attempt: int
+    selected: bool = Field(description="Whether the conversation continues from it.")
+    message_id: str | None
+    usage: Usage | None
+    error: ReplyFailure | None
+    incomplete_reason: IncompleteReason | None
+    stop_requested: StopRequest | None
+    metadata: dict[str, str]
+    queue: Queue
+    created_at: Instant
+    started_at: Instant | None
+    finished_at: Instant | None
+    deadline_at: Instant
+
+
+class Turn(_Answer):
+    """A message and the replies it asked for."""
+
+    conversation_id: str
+    turn: int
+    message: Message
+    replies: list[Reply]
+
+
+class ConversationHead(_Answer):
+    """A conversation as lists show it."""
+
+    id: str
+    title: str | None
+    instructions: str | None
+    model: str | None
+    parameters: dict[str, Any]
+    metadata: dict[str, str]
+    end_user: str | None
+    version: int = Field(description="Grows with every message, setting and status change.")
+    created_at: Instant
+    updated_at: Instant
+
+
+class Conversation(ConversationHead):
+    """A conversation with its newest messages, oldest of them first."""
+
+    messages: list[Message]
+    previous_messages: str | None = Field(description="Where the messages before these are, if there are any.")
+    live_replies: list[Reply]
+
+
+class CreatedConversation(Conversation):
+    """A new conversation, with its first turn if one was asked."""
+
+    turn: Turn | None = None
+
+
+class _Page(_Answer):
+    next_cursor: str | None
+    has_more: bool
+
+
+class ConversationPage(_Page):
+    """A page of conversations."""
+
+    data: list[ConversationHead]
+
+
+class MessagePage(_Page):
+    """A page of messages, oldest first."""
+
+    data: list[Message]
+
+
+class ReplyPage(_Page):
+    """A page of replies, newest first."""
+
+    data: list[Reply]
+
+
+class OfferedModel(_Answer):
+    """A model's name."""
+
+    id: str
+    default: bool = Field(description="Whether it answers when nothing else is named.")
+
+
+class OfferedModels(_Answer):
+    """The models this server offers."""
+
+    data: list[OfferedModel]
+    any_name: bool = Field(description="Whether names that are not listed are passed on to the model service too.")
+
+
+class Health(_Answer):
+    """Alive."""
+
+    status: Literal["ok"]
+
+
+class SqliteState(_Answer):
+    """Which SQLite, and how it journals."""
+
+    version: str
+    journal_mode: str
+
+
+class SweeperState(_Answer):
+    """When this process last looked for stuck replies."""
+
+    seconds_since_sweep: float
+
+
+class Readiness(_Answer):
+    """What this gateway leans on."""
+
+    status: Literal["ready", "degraded", "unready"]
+    database: Literal["ok", "down"]
+    sqlite: SqliteState | None
+    redis: Literal["ok", "down"]
+    publisher: Literal["ok", "down"]
+    sweeper: SweeperState
+    workers: int | None = Field(description="Worker processes alive; null when the database does not say.")
+
+
+class ErrorDetail(_Answer):
+    """One mistake."""
+
+    pointer: str = Field(description="`#/n` is a field of the body, `?limit` a query parameter.", examples=["#/n"])
+    code: str
+    detail: str
+
+
+class ProblemAnswer(_Answer):
+    """An error, as RFC 9457 has it."""
+
+    type: str = Field(examples=["/errors/not_found"])
+    title: str
+    status: int
+    detail: str
+    code: str = Field(examples=["not_found"])
+    request_id: str
+    errors: list[ErrorDetail]
+
+
+class ErrorExplanation(_Answer):
+    """An error code, its cause and its cure."""
+
+    type: str
+    code: str
+    status: int | None = Field(description="Null for the codes that a failed reply carries.")
+    title: str
+    cause: str
+    cure: str

@@ -1,0 +1,231 @@
+"""Conversations and their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from api.dependencies import Resources
+from api.live.waiting import Awaited, wait_until
+from api.rendering import Row
+from api.schemas.requests import AppendMessageBody, ChangeConversationBody, CreateConversationBody
+from api.services import reading
+from api.services.keyed_write import Making, write_once
+from api.services.reading import ConversationView
+from api.services.replies import Patience, asked_of, ring, wait_for_turn
+from shared.clock import now_ms
+from shared.errors import NotFound
+from shared.ids import new_conversation_id
+from shared.store import conversations, messages, turns
+from shared.store.conversations import Order
+from shared.store.idempotency import KeyedRequest
+from shared.store.turns import Turn
+
+# How many messages a conversation is shown with, unless the request says otherwise.
+NEWEST_MESSAGES = 50
+# Columns that are never null: a reset empties them.
+_NEVER_NULL = frozenset({"parameters", "metadata"})
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A conversation, and its first turn if one was asked."""
+
+    conversation: ConversationView
+    turn: Turn | None
+
+
+def _columns(body: CreateConversationBody | ChangeConversationBody, names: set[str]) -> dict[str, Any]:
+    """The values of the named fields as the table wants them."""
+    values = body.model_dump(include=names, exclude={"message"})
+    for name in _NEVER_NULL & values.keys():
+        values[name] = {key: value for key, value in (values[name] or {}).items() if value is not None}
+    return values
+
+
+async def create(
+    resources: Resources,
+    tenant_id: str,
+    body: CreateConversationBody,
+    *,
+    keyed: KeyedRequest | None,
+    patience: Patience,
+) -> Created:
+    """A new conversation, with its first turn if the body has a message.
+
+    Raises:
+        IdempotencyMismatch: the key was used for another request.
+        StorageError: it was not stored, or nobody knows.
+    """
+    made = await write_once(resources.database, keyed, _creation(resources, tenant_id, body))
+    turn = made.result.turn
+    if turn is None:
+        return made.result
+    if made.is_new:
+        ring(resources, turn)
+    if patience.seconds <= 0:
+        return made.result
+    await wait_for_turn(resources, tenant_id, turn, patience=patience)
+    return await resources.database.read(_read_created, tenant_id, made.result.conversation.row["id"], has_turn=True)
+
+
+def _creation(resources: Resources, tenant_id: str, body: CreateConversationBody) -> Making[Created]:
+    now = now_ms()
+    values = _columns(body, set(type(body).model_fields)) | {
+        "id": new_conversation_id(),
+        "tenant_id": tenant_id,
+        "created_at": now,
+        "updated_at": now,
+    }
+    asked = asked_of(body.message, resources.settings) if body.message else None
+
+    def make(connection: Connection) -> Created:
+        conversations.create(connection, values)
+        if asked is not None:
+            turns.ask(connection, tenant_id, values["id"], asked=asked, now=now)
+        return _read_created(connection, tenant_id, values["id"], has_turn=asked is not None)
+
+    return Making(
+        "conversation",
+        make=make,
+        id_of=lambda created: str(created.conversation.row["id"]),
+        find=lambda connection, found: _read_created(connection, tenant_id, found, has_turn=asked is not None),
+    )
+
+
+def _read_created(connection: Connection, tenant_id: str, conversation_id: str, *, has_turn: bool) -> Created:
+    view = reading.conversation(connection, tenant_id, conversation_id, newest=NEWEST_MESSAGES)
+    return Created(view, reading.turn(connection, tenant_id, conversation_id, 1) if has_turn else None)
+
+
+async def get(
+    resources: Resources, tenant_id: str, conversation_id: str, *, newest: int, since: int | None, patience: Patience
+) -> ConversationView:
+    """A conversation, once its version is larger than `since` or, without that, once none of its replies is live.
+
+    Raises:
+        NotFound: the tenant has no such conversation, or it was deleted meanwhile.
+    """
+
+    def read(connection: Connection) -> ConversationView:
+        return reading.conversation(connection, tenant_id, conversation_id, newest=newest)
+
+    def is_there(view: ConversationView) -> bool:
+        return not view.live_replies if since is None else view.row["version"] > since
+
+    return await wait_until(
+        resources.hub,
+        resources.database,
+        awaited=Awaited(conversation_id, read=read, is_there=is_there),
+        present=await resources.database.read(read),
+        seconds=patience.seconds,
+        receive=patience.receive,
+    )
+
+
+async def page(
+    resources: Resources,
+    tenant_id: str,
+    *,
+    limit: int,
+    after: tuple[int, str] | None,
+    order: Order,
+    end_user: str | None,
+) -> Sequence[Row]:
+    """Up to `limit` conversations by last change."""
+    return await resources.database.read(
+        conversations.page, tenant_id, limit=limit, after=after, order=order, end_user=end_user
+    )
+
+
+async def change(
+    resources: Resources, tenant_id: str, conversation_id: str, body: ChangeConversationBody
+) -> ConversationView:
+    """Sets the fields that the body has.
+
+    Raises:
+        NotFound: the tenant has no such conversation.
+    """
+    values = _columns(body, body.model_fields_set)
+
+    def write(connection: Connection) -> ConversationView:
+        if values:
+            conversations.change(connection, tenant_id, conversation_id, values=values, now=now_ms())
+        return reading.conversation(connection, tenant_id, conversation_id, newest=NEWEST_MESSAGES)
+
+    changed = await resources.database.write(write)
+    if values:
+        resources.announce(conversation_id)
+    return changed
+
+
+async def delete(resources: Resources, tenant_id: str, conversation_id: str) -> None:
+    """Erases the conversation with all that is in it.
+
+    Raises:
+        NotFound: the tenant has no such conversation.
+    """
+    if not await resources.database.write(conversations.remove, tenant_id, conversation_id):
+        raise NotFound("There is no such conversation.")
+    resources.announce(conversation_id)
+
+
+async def append_message(
+    resources: Resources, tenant_id: str, conversation_id: str, body: AppendMessageBody, *, keyed: KeyedRequest | None
+) -> Row:
+    """Adds a message that asks for nothing.
+
+    Raises:
+        NotFound: the tenant has no such conversation.
+        IdempotencyMismatch: the key was used for another request.
+    """
+
+    def make(connection: Connection) -> Row:
+        return turns.append(connection, tenant_id, conversation_id, role=body.role, content=body.content, now=now_ms())
+
+    made = await write_once(
+        resources.database,
+        keyed,
+        Making(
+            "message",
+            make=make,
+            id_of=lambda message: f"{conversation_id}/{message['turn']}",
+            find=_message_finder(tenant_id),
+        ),
+    )
+    if made.is_new:
+        resources.announce(conversation_id)
+    return made.result
+
+
+def _message_finder(tenant_id: str) -> Callable[[Connection, str], Row]:
+    def find(connection: Connection, resource_id: str) -> Row:
+        conversation_id, _, number = resource_id.partition("/")
+        return reading.opening(connection, tenant_id, conversation_id, int(number))
+
+    return find
+
+
+async def page_of_messages(
+    resources: Resources,
+    tenant_id: str,
+    conversation_id: str,
+    *,
+    limit: int,
+    before: tuple[int, int] | None,
+    after: tuple[int, int] | None,
+) -> Sequence[Row]:
+    """Up to `limit` messages in ascending order: the first ones after `after`, else the last ones before `before`.
+
+    Raises:
+        NotFound: the tenant has no such conversation.
+    """
+
+    def read(connection: Connection) -> Sequence[Row]:
+        reading.existing(connection, tenant_id, conversation_id)
+        return messages.page(connection, conversation_id, limit=limit, before=before, after=after)
+
+    return await resources.database.read(read)

@@ -1,0 +1,66 @@
+"""Writes that an Idempotency-Key makes safe to repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection
+
+from shared.clock import now_ms
+from shared.database.access import Database
+from shared.store import idempotency
+from shared.store.idempotency import KeyedRequest, KeyTaken
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Made(Generic[T]):
+    """What a write made, or had made before under the same key."""
+
+    result: T
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Making(Generic[T]):
+    """How to make a resource, what it is called in the key's row, and how to find it again by that."""
+
+    resource_type: str
+    make: Callable[[Connection], T]
+    id_of: Callable[[T], str]
+    find: Callable[[Connection, str], T]
+
+
+async def write_once(database: Database, keyed: KeyedRequest | None, making: Making[T]) -> Made[T]:
+    """Makes the resource in one transaction with its key, or finds what the key made before, in its present state.
+
+    Raises:
+        IdempotencyMismatch: the key was used for another request.
+        NotFound: what the key made is gone.
+        StorageError: it was not stored, or nobody knows.
+    """
+    if keyed is None:
+        return Made(await database.write(making.make), is_new=True)
+    try:
+        return await database.write(_make_once, keyed, making)
+    except KeyTaken:
+        # Another gateway stored the key since this transaction looked: now it is found.
+        return await database.write(_make_once, keyed, making)
+
+
+def _make_once(connection: Connection, keyed: KeyedRequest, making: Making[T]) -> Made[T]:
+    found = idempotency.find(connection, keyed)
+    if found is not None:
+        return Made(making.find(connection, found), is_new=False)
+    result = making.make(connection)
+    idempotency.remember(
+        connection,
+        keyed,
+        resource_type=making.resource_type,
+        resource_id=making.id_of(result),
+        now=now_ms(),
+    )
+    return Made(result, is_new=True)

@@ -1,0 +1,170 @@
+"""Asking, and the replies that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection
+from starlette.types import Receive
+
+from api.dependencies import Resources
+from api.live.waiting import Awaited, wait_until
+from api.rendering import Row, is_live
+from api.schemas.requests import AskBody
+from api.services import reading
+from api.services.keyed_write import Making, write_once
+from shared.clock import now_ms
+from shared.reply_status import ReplyStatus
+from shared.settings import Settings
+from shared.store import replies, turns
+from shared.store.idempotency import KeyedRequest
+from shared.store.turns import Ask, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, and how to learn that the client has gone."""
+
+    seconds: float
+    receive: Receive
+
+
+def asked_of(body: AskBody, settings: Settings) -> Ask:
+    """What the body asks for."""
+    seconds = body.deadline_seconds or settings.deadline_seconds
+    return Ask(
+        content=body.content,
+        n=body.n,
+        chosen_model=body.model,
+        default_model=settings.model,
+        deadline_ms=max(1, round(seconds * 1000)),
+        parameters=body.parameters.model_dump(exclude_none=True) if body.parameters else {},
+        metadata=body.metadata or {},
+    )
+
+
+async def ask(
+    resources: Resources, tenant_id: str, conversation_id: str, *, body: AskBody, keyed: KeyedRequest | None
+) -> Turn:
+    """Stores the message and its replies, and brings a worker.
+
+    Raises:
+        NotFound: the tenant has no such conversation.
+        IdempotencyMismatch: the key was used for another request.
+        StorageError: it was not stored, or nobody knows.
+    """
+    asked = asked_of(body, resources.settings)
+    made = await write_once(
+        resources.database,
+        keyed,
+        Making(
+            "turn",
+            make=lambda connection: turns.ask(connection, tenant_id, conversation_id, asked=asked, now=now_ms()),
+            id_of=lambda turn: f"{conversation_id}/{turn.turn}",
+            find=turn_finder(tenant_id),
+        ),
+    )
+    if made.is_new:
+        ring(resources, made.result)
+        resources.announce(conversation_id)
+    return made.result
+
+
+def turn_finder(tenant_id: str) -> Callable[[Connection, str], Turn]:
+    """Finds a turn by what its key's row calls it: `<conversation>/<turn>`."""
+
+    def find(connection: Connection, resource_id: str) -> Turn:
+        conversation_id, _, number = resource_id.partition("/")
+        return reading.turn(connection, tenant_id, conversation_id, int(number))
+
+    return find
+
+
+def ring(resources: Resources, turn: Turn) -> None:
+    """Brings a worker for the turn's replies. Never waits."""
+    resources.doorbell.ring([reply["id"] for reply in turn.replies])
+
+
+async def wait_for_turn(resources: Resources, tenant_id: str, present: Turn, *, patience: Patience) -> Turn:
+    """The turn once all its replies have ended, or as it is when the time is up.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+    """
+    awaited = Awaited(
+        present.conversation_id,
+        read=partial(_turn, tenant_id=tenant_id, conversation_id=present.conversation_id, number=present.turn),
+        is_there=is_settled,
+    )
+    return await wait_until(
+        resources.hub,
+        resources.database,
+        awaited=awaited,
+        present=present,
+        seconds=patience.seconds,
+        receive=patience.receive,
+    )
+
+
+def _turn(connection: Connection, *, tenant_id: str, conversation_id: str, number: int) -> Turn:
+    return reading.turn(connection, tenant_id, conversation_id, number)
+
+
+def is_settled(turn: Turn) -> bool:
+    """Whether all replies of the turn have ended."""
+    return not any(is_live(reply) for reply in turn.replies)
+
+
+async def get_turn(
+    resources: Resources, tenant_id: str, conversation_id: str, *, number: int, patience: Patience
+) -> Turn:
+    """A turn, after waiting for it.
+
+    Raises:
+        NotFound: the tenant has no such turn.
+    """
+    present = await resources.database.read(reading.turn, tenant_id, conversation_id, number)
+    return await wait_for_turn(resources, tenant_id, present, patience=patience)
+
+
+async def get_reply(resources: Resources, tenant_id: str, reply_id: str, *, patience: Patience) -> Row:
+    """A reply, after waiting for it to end.
+
+    Raises:
+        NotFound: the tenant has no such reply.
+    """
+    present = await resources.database.read(reading.reply, tenant_id, reply_id)
+    awaited = Awaited(
+        present["conversation_id"],
+        read=partial(_reply, tenant_id=tenant_id, reply_id=reply_id),
+        is_there=lambda reply: not is_live(reply),
+    )
+    return await wait_until(
+        resources.hub,
+        resources.database,
+        awaited=awaited,
+        present=present,
+        seconds=patience.seconds,
+        receive=patience.receive,
+    )
+
+
+def _reply(connection: Connection, *, tenant_id: str, reply_id: str) -> Row:
+    return reading.reply(connection, tenant_id, reply_id)
+
+
+async def page_of_replies(
+    resources: Resources,
+    tenant_id: str,
+    *,
+    limit: int,
+    after: str | None,
+    statuses: Collection[ReplyStatus],
+    conversation_id: str | None,
+) -> Sequence[Row]:
+    """Up to `limit` replies, newest first."""
+    return await resources.database.read(
+        replies.page, tenant_id, limit=limit, after=after, statuses=statuses, conversation_id=conversation_id
+    )
