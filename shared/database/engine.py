@@ -27,6 +27,8 @@ BUSY_TIMEOUT_MS = 10_000
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs"}
 )
+# What is mounted where, on Linux.
+MOUNTS = Path("/proc/mounts")
 
 
 def sqlite_module() -> ModuleType:
@@ -78,7 +80,7 @@ def sqlite_path(url: URL) -> Path | None:
 
 def _refuse_network_file_system(path: Path) -> None:
     try:
-        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+        mounts = [line.split()[1:3] for line in MOUNTS.read_text().splitlines()]
     except OSError:
         return  # Not Linux: nothing to read it from.
     where = path.absolute()
@@ -86,7 +88,8 @@ def _refuse_network_file_system(path: Path) -> None:
         where = where.parent
     where = where.resolve()
     covering = [(mount, kind) for mount, kind in mounts if where.is_relative_to(mount.replace("\\040", " "))]
-    _, kind = max(covering, key=lambda item: len(item[0]), default=("", ""))
+    # The innermost; where several are mounted on one place, the last hides the others (autofs under NFS).
+    _, kind = max(reversed(covering), key=lambda item: len(item[0]), default=("", ""))
     if kind in NETWORK_FILE_SYSTEMS:
         raise SettingsError(f"{path} is on a network file system ({kind}), where SQLite's locks do not hold")
 
@@ -108,6 +111,7 @@ def open_engine(url: URL, *, read_only: bool) -> Engine:
         url, module=module, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}, **options
     )
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+    journal_mode = sqlite_mode(module).journal_mode
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: object) -> None:
@@ -117,6 +121,8 @@ def open_engine(url: URL, *, read_only: bool) -> Engine:
         cursor.execute("PRAGMA foreign_keys=ON")
         if read_only:
             cursor.execute("PRAGMA query_only=ON")
+        elif journal_mode != "wal":  # The file remembers only WAL; this is each connection's own.
+            cursor.execute(f"PRAGMA journal_mode={journal_mode}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -127,7 +133,7 @@ def open_engine(url: URL, *, read_only: bool) -> Engine:
 
 
 def prepare_sqlite(path: Path) -> SqliteMode:
-    """Makes the folder and sets the journal mode, which the file remembers. Call it while holding the file lock.
+    """Makes the folder and changes the file to WAL or back. Call it while holding the file lock.
 
     Raises:
         SettingsError: the file cannot be made or opened.
