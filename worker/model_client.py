@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import aiohttp
 import httpx2
 from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient, OpenAIError
 
 from shared.ending import Usage
 from shared.settings import Settings
 from worker.model_failure import ModelFailure, cut_off, empty, malformed, of_exception, timed_out
+from worker.model_text import storable
 
 # Connecting takes milliseconds, or it will not work.
 CONNECT_SECONDS = 10.0
@@ -24,6 +26,9 @@ NO_KEY = "none"
 
 # What the columns hold.
 _MAX_COUNT = 2**31 - 1
+
+# How a call breaks off: the SDK's errors, what its HTTP layers let through, and what reading JSON raises.
+_BREAKS = (OpenAIError, httpx2.HTTPError, aiohttp.ClientError, ValueError, RecursionError)
 
 # Native parameter names that the chat completions API spells the same.
 _SAME_NAMES = (
@@ -100,24 +105,29 @@ class OpenAIModelClient:
         """See `ModelClient.stream`."""
         answer = _Answer(on_text)
         try:
-            async with asyncio.timeout(self._first_byte_seconds) as silence:
-                events = await self._client.post(
-                    "/chat/completions",
-                    body=self._body(request),
-                    cast_to=object,
-                    stream=True,
-                    stream_cls=AsyncStream[object],
-                )
-                async with events:
-                    _require_event_stream(events.response)
-                    async for event in events:
-                        silence.reschedule(asyncio.get_running_loop().time() + self._chunk_seconds)
-                        answer.take(event)
-        except TimeoutError:
-            raise timed_out(has_begun=answer.has_begun) from None
-        except (OpenAIError, httpx2.HTTPError, ValueError) as error:
-            raise of_exception(error, has_begun=answer.has_begun) from error
+            await self._read(request, answer)
+        except (TimeoutError, *_BREAKS) as error:
+            # An answer that said why it ended is whole, whatever its connection does then: asking again pays twice.
+            if not answer.has_ended:
+                if isinstance(error, TimeoutError):
+                    raise timed_out(has_begun=answer.has_begun) from None
+                raise of_exception(error, has_begun=answer.has_begun) from error
         return answer.finished()
+
+    async def _read(self, request: ModelRequest, answer: _Answer) -> None:
+        async with asyncio.timeout(self._first_byte_seconds) as silence:
+            events = await self._client.post(
+                "/chat/completions",
+                body=self._body(request),
+                cast_to=object,
+                stream=True,
+                stream_cls=AsyncStream[object],
+            )
+            async with events:
+                _require_event_stream(events.response)
+                async for event in events:
+                    silence.reschedule(asyncio.get_running_loop().time() + self._chunk_seconds)
+                    answer.take(event)
 
     async def close(self) -> None:
         """See `ModelClient.close`."""
@@ -147,30 +157,35 @@ class _Answer:
         self._seen_choice = False
         self.has_begun = False
 
-    def take(self, chunk: object) -> None:
-        """One chunk, as the dict it came as."""
-        self.has_begun = True
-        if not isinstance(chunk, dict):
-            raise malformed("a chunk was not an object")
-        if usage := chunk.get("usage"):
-            self._usage = _usage_of(usage)
-        for choice in chunk.get("choices") or ():
-            if not isinstance(choice, dict):
-                raise malformed("a choice was not an object")
-            self._seen_choice = True
-            delta = choice.get("delta") or {}
-            if text := delta.get("content") or delta.get("refusal"):
-                self._add(text)
-            self._reason = choice.get("finish_reason") or self._reason
+    @property
+    def has_ended(self) -> bool:
+        """Whether the model said why it ended."""
+        return self._reason is not None
 
-    def _add(self, text: object) -> None:
-        if not isinstance(text, str):
-            raise malformed("a piece of text was not a string")
+    def take(self, chunk: object) -> None:
+        """One chunk, as it came."""
+        self.has_begun = True
+        fields = _object(chunk, "a chunk")
+        if usage := fields.get("usage"):
+            self._usage = _usage_of(usage)
+        choices = fields.get("choices") or []
+        if not isinstance(choices, list):
+            raise malformed("the choices are not a list")
+        for item in choices:
+            self._seen_choice = True
+            choice = _object(item, "a choice")
+            delta = _object(choice.get("delta") or {}, "a delta")
+            if text := delta.get("content") or delta.get("refusal"):
+                self._add(_string(text, "a piece of text"))
+            if reason := choice.get("finish_reason"):
+                self._reason = _string(reason, "a finish_reason")
+
+    def _add(self, text: str) -> None:
+        text = storable(text)
         self._chars += len(text)
         if self._chars > MAX_ANSWER_CHARS:
             raise malformed(f"the answer is longer than {MAX_ANSWER_CHARS} characters")
-        # What no database and no client can take.
-        self._on_text(text.replace("\0", "").encode(errors="replace").decode())
+        self._on_text(text)
 
     def finished(self) -> Finished:
         """How it ended, once the stream has."""
@@ -181,11 +196,23 @@ class _Answer:
         return Finished(self._reason, self._usage)
 
 
+def _object(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise malformed(f"{what} is not an object")
+    return value
+
+
+def _string(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise malformed(f"{what} is not a string")
+    return value
+
+
 def _usage_of(usage: object) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not (isinstance(read, int) and isinstance(written, int)):
+    if type(read) is not int or type(written) is not int:  # JSON's true is an int to isinstance
         return None
     return Usage(min(max(read, 0), _MAX_COUNT), min(max(written, 0), _MAX_COUNT))
 

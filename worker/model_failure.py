@@ -13,6 +13,7 @@ import openai
 
 from shared.ending import Failure
 from shared.reply_status import ReplyError
+from worker.model_text import storable
 
 # A provider that asks for more than a day does not mean this reply.
 MAX_RETRY_AFTER_SECONDS = 86_400.0
@@ -21,8 +22,7 @@ _QUOTED_CHARS = 300
 
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "string_above_max_length"})
 _FILTER_CODES = frozenset({"content_filter", "content_policy_violation"})
-_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _REQUEST_TIMEOUT = 400, 401, 403, 404, 408
-_TOO_LARGE, _TOO_MANY, _SERVER_ERRORS, _UNAVAILABLE = 413, 429, 500, 503
+_NOT_FOUND, _REQUEST_TIMEOUT, _TOO_LARGE, _SERVER_ERRORS = 404, 408, 413, 500
 
 
 class ModelFailure(Exception):
@@ -82,10 +82,8 @@ def of_exception(error: Exception, *, has_begun: bool) -> ModelFailure:
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return malformed("a line of it is not JSON")
     if type(error) is openai.APIError:  # an error object inside the stream
-        words = _quote(error.message)
-        return ModelFailure(
-            _fail(ReplyError.UPSTREAM_ERROR, f"The model broke off with an error: {words}", retryable=True)
-        )
+        message = f"The model broke off with an error{_quote(error.message)}"
+        return ModelFailure(_fail(ReplyError.UPSTREAM_ERROR, message, retryable=True))
     return _of_causes(list(_causes(error)), has_begun=has_begun)
 
 
@@ -112,7 +110,7 @@ def _unreachable() -> ModelFailure:
 
 
 def _of_status(error: openai.APIStatusError) -> ModelFailure:
-    status, words = error.status_code, _quote(error.message.removeprefix(f"Error code: {error.status_code} - "))
+    status, words = error.status_code, _words(error)
     match status:
         case 401 | 403:
             message = f"The provider refused the API key (HTTP {status}). Check OPENAI_API_KEY."
@@ -120,12 +118,10 @@ def _of_status(error: openai.APIStatusError) -> ModelFailure:
         case 429:
             return _of_rate_limit(error)
         case 503:
-            failure = _fail(
-                ReplyError.UPSTREAM_ERROR, f"The provider is overloaded (HTTP 503): {words}", retryable=True
-            )
+            failure = _fail(ReplyError.UPSTREAM_ERROR, f"The provider is overloaded (HTTP 503){words}", retryable=True)
             return ModelFailure(failure, counts=False, retry_after=_retry_after(error))
         case _ if status == _REQUEST_TIMEOUT or status >= _SERVER_ERRORS:
-            message = f"The provider failed (HTTP {status}): {words}"
+            message = f"The provider failed (HTTP {status}){words}"
             failure = _fail(ReplyError.UPSTREAM_ERROR, message, retryable=True)
             return ModelFailure(failure, retry_after=_retry_after(error))
     return ModelFailure(_of_refusal(error, words), counts=False)
@@ -150,12 +146,10 @@ def _of_refusal(error: openai.APIStatusError, words: str) -> Failure:
     if code == "model_not_found" or status == _NOT_FOUND:
         return _fail(
             ReplyError.MODEL_NOT_FOUND,
-            f"The provider does not offer this model (HTTP {status}): {words}",
+            f"The provider does not offer this model (HTTP {status}){words}",
             retryable=False,
         )
-    return _fail(
-        ReplyError.UPSTREAM_ERROR, f"The provider refused the request (HTTP {status}): {words}", retryable=False
-    )
+    return _fail(ReplyError.UPSTREAM_ERROR, f"The provider refused the request (HTTP {status}){words}", retryable=False)
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
@@ -166,14 +160,23 @@ def _retry_after(error: openai.APIStatusError) -> float | None:
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) if math.isfinite(seconds) else None
 
 
+def _words(error: openai.APIStatusError) -> str:
+    """The provider's own words, which the SDK puts after the status."""
+    _, _, words = error.message.partition(f"Error code: {error.status_code} - ")
+    return _quote(words)
+
+
 def _quote(words: str) -> str:
-    one_line = " ".join(words.split())
-    return one_line if len(one_line) <= _QUOTED_CHARS else one_line[:_QUOTED_CHARS] + "…"
+    """What ends one of our sentences: a colon and somebody else's words, or only the full stop."""
+    one_line = " ".join(storable(words).split())
+    if len(one_line) > _QUOTED_CHARS:
+        return f": {one_line[:_QUOTED_CHARS]}…"
+    return f": {one_line.rstrip('.')}." if one_line else "."
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
