@@ -1,9 +1,10 @@
-"""Is the gateway ready, and how many workers does it see?"""
+"""What the gateway says of itself and of the workers it sees."""
 
 from __future__ import annotations
 
 import http.client
 import json
+from dataclasses import dataclass
 
 from cli.ports import local_address
 
@@ -11,18 +12,25 @@ from cli.ports import local_address
 ANSWER_SECONDS = 2.0
 
 
-def live_workers(host: str, port: int) -> int:
-    """How many workers a ready gateway sees; -1 while it is not ready or not there."""
+@dataclass(frozen=True)
+class Readiness:
+    """The answer of a ready gateway."""
+
+    workers: int
+    redis_answers: bool
+
+
+def ask_readiness(host: str, port: int) -> Readiness | None:
+    """None while the gateway is not ready or not there."""
     connection = http.client.HTTPConnection(local_address(host), port, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            return -1
-        workers = json.loads(body).get("workers")
-    except (OSError, http.client.HTTPException, ValueError, AttributeError):
-        return -1
+        found = json.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
     finally:
         connection.close()
-    return workers if isinstance(workers, int) else 0
+    if answer.status != http.client.OK or not isinstance(found, dict):
+        return None
+    return Readiness(int(found.get("workers", 0)), redis_answers=found.get("redis") == "ok")

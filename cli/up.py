@@ -86,10 +86,20 @@ def _start(supervisor: Supervisor, plan: Plan, gate: StartGate) -> None:
     if plan.valkey is not None and not supervisor.wait_until(plan.valkey.answers, VALKEY_READY_SECONDS):
         raise AsyncChatError(f"the embedded Valkey does not answer; its log is {plan.logs / 'valkey.log'}")
     gate.open()
-    from cli.readiness import live_workers
+    _await_readiness(supervisor, plan)
 
-    if not supervisor.wait_until(lambda: live_workers(plan.host, plan.port) >= plan.workers, READY_SECONDS):
+
+def _await_readiness(supervisor: Supervisor, plan: Plan) -> None:
+    from cli.readiness import ask_readiness
+
+    def all_workers_are_there() -> bool:
+        found = ask_readiness(plan.host, plan.port)
+        return found is not None and found.workers >= plan.workers
+
+    if not supervisor.wait_until(all_workers_are_there, READY_SECONDS):
         _warn(f"not everything was ready within {READY_SECONDS:g} s; the logs are in {plan.logs}")
+    elif (found := ask_readiness(plan.host, plan.port)) is not None and not found.redis_answers and plan.valkey is None:
+        _warn("no Redis answers at REDIS_URL: replies still come, only later")
 
 
 def _migrate(supervisor: Supervisor, plan: Plan) -> None:
