@@ -12,6 +12,7 @@ from shared.database.schema import require_head
 from shared.doorbell import Doorbell
 from shared.errors import SettingsError
 from shared.heartbeat import Heartbeat
+from shared.interpreter import hand_over_quickly
 from shared.notices import Notifier
 from shared.settings import Settings
 from shared.store.takeovers import Caps, Moved
@@ -48,6 +49,7 @@ class WorkerProcess:
             SettingsError: the database is not migrated.
             StorageError: the database does not answer.
         """
+        hand_over_quickly()
         self._thread.start()
         self._thread.run(self._start())
 
