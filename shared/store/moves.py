@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, and_, bindparam, case, exists, insert, literal, null, select, update
+from sqlalchemy import Boolean, Connection, Row, and_, bindparam, case, exists, insert, literal, null, select, update
 
 from shared.database.models import attempts, is_running, messages, replies
 from shared.ending import Ending, Failure, Usage
@@ -59,7 +59,9 @@ _FINISH = (
         selected=and_(bindparam("completes", type_=Boolean), replies.c.stop_requested.is_(None), _none_selected),
         # The text is kept once: in the assistant's message where there is one, else here.
         partial=case(
-            (replies.c.stop_requested == StopRequest.CANCEL, bindparam("new_content")), else_=bindparam("kept_text")
+            (replies.c.stop_requested == StopRequest.CANCEL, bindparam("new_content")),
+            (replies.c.stop_requested == StopRequest.INTERRUPT, null()),
+            else_=bindparam("kept_text"),
         ),
         error_code=case((replies.c.stop_requested.is_(None), bindparam("new_error_code"))),
         error_message=case((replies.c.stop_requested.is_(None), bindparam("new_error_message"))),
@@ -83,7 +85,7 @@ _REQUEUE = (
         model_calls=replies.c.model_calls - bindparam("calls_back"),
         finished_at=case((replies.c.stop_requested.is_not(None), bindparam("now"))),
     )
-    .returning(replies.c.status)
+    .returning(replies)
 )
 _CLOSE_ATTEMPT = (
     update(attempts)
@@ -154,8 +156,16 @@ def requeue(
     close_attempt(connection, claim.reply_id, claim.attempt, outcome=outcome, ending=None, failure=failure, now=now)
     status = ReplyStatus(row.status)
     if status.is_terminal:
-        settle(connection, claim.conversation_id, claim.turn)
+        settle_stopped(connection, row, now=now)
     return status
+
+
+def settle_stopped(connection: Connection, row: Row[Any], *, now: int) -> None:
+    """What is left to do for a reply that ended without its worker: an interrupt keeps the text so far."""
+    if row.status == ReplyStatus.INCOMPLETE and row.partial:
+        _add_answer(connection, Claim.of_row(row), row.partial, now=now)
+        connection.execute(update(replies).where(replies.c.id == row.id).values(partial=None))
+    settle(connection, row.conversation_id, row.turn)
 
 
 def end(connection: Connection, claim: Claim, ending: Ending, *, outcome: str | None, now: int) -> ReplyStatus:

@@ -57,7 +57,7 @@ _EXPIRE = (
         error_retryable=case((replies.c.stop_requested.is_(None), literal(_TOO_LATE.retryable))),
         finished_at=bindparam("now"),
     )
-    .returning(replies.c.status)
+    .returning(replies)
 )
 
 
@@ -101,13 +101,13 @@ def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved | No
         moves.close_attempt(
             connection, overdue.id, overdue.attempt, outcome="failed", ending=None, failure=_TOO_LATE, now=now
         )
-    moves.settle(connection, overdue.conversation_id, overdue.turn)
+    moves.settle_stopped(connection, row, now=now)
     return Moved(overdue.id, overdue.conversation_id, ReplyStatus(row.status))
 
 
 def overdue(connection: Connection, *, now: int, limit: int) -> Sequence[Row[Any]]:
     """Live replies past their deadline."""
-    columns = [replies.c[name] for name in ("id", "token", "status", "conversation_id", "turn", "attempt")]
+    columns = [replies.c[name] for name in ("id", "token", "status", "conversation_id", "attempt")]
     return connection.execute(
         select(*columns)
         .where(is_live(replies), replies.c.deadline_at <= now)

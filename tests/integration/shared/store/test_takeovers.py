@@ -1,0 +1,245 @@
+"""Moving on what nobody moves any more."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.database.models import attempts, replies, workers
+from shared.database.models import conversations as conversation_table
+from shared.reply_status import ReplyStatus, StopRequest
+from shared.store import conversations, moves, takeovers
+from shared.store import workers as worker_rows
+from shared.store.claims import Claim
+from shared.store.moves import Lost
+from shared.store.takeovers import Caps, Moved
+from tests.integration.shared.rows import CAPS, COMPLETED, CUT_SHORT, MINUTE, NOW, Tables
+
+LATE = NOW + MINUTE
+STOPPED = {StopRequest.CANCEL: ReplyStatus.CANCELLED, StopRequest.INTERRUPT: ReplyStatus.INCOMPLETE}
+
+
+@pytest.fixture
+def claim(tables: Tables) -> Claim:
+    """A reply that worker_a holds, with a beginning of its answer."""
+    claim = tables.running()
+    tables(moves.save_partial, claim, "The an")
+    return claim
+
+
+def take_over(tables: Tables, *, last_beat: int | None = 1, caps: Caps = CAPS) -> list[Moved]:
+    return tables(takeovers.take_over, "worker_a", last_beat=last_beat, caps=caps, now=NOW + 5)
+
+
+# --- from the dead ---
+
+
+def test_a_dead_workers_replies_go_back_and_its_row_goes(tables: Tables, claim: Claim) -> None:
+    other = tables.running()
+    kept = tables.running(worker_id="worker_b")
+    moved = take_over(tables)
+    assert {(each.reply_id, each.conversation_id, each.status) for each in moved} == {
+        (held.reply_id, held.conversation_id, ReplyStatus.QUEUED) for held in (claim, other)
+    }
+    reply = tables.reply(claim.reply_id)
+    assert (reply["status"], reply["available_at"], reply["worker_id"]) == ("queued", NOW + 5, None)
+    assert reply["token"] > claim.token
+    assert tables.reply(kept.reply_id)["worker_id"] == "worker_b"
+    assert [row["id"] for row in tables.rows(workers)] == ["worker_b"]
+
+
+def test_a_lost_try_counts(tables: Tables, claim: Claim) -> None:
+    take_over(tables)
+    reply = tables.reply(claim.reply_id)
+    assert (reply["tries"], reply["model_calls"]) == (1, 1)
+    (attempt,) = tables.rows(attempts)
+    assert (attempt["outcome"], attempt["error_code"], attempt["ended_at"]) == ("lost", "worker_lost", NOW + 5)
+
+
+def test_a_worker_that_has_beaten_since_keeps_everything(tables: Tables, claim: Claim) -> None:
+    tables(worker_rows.beat, "worker_a")
+    before = tables.reply(claim.reply_id)
+    assert take_over(tables) == []
+    assert tables.reply(claim.reply_id) == before
+    assert tables.count(workers) == 1
+
+
+def test_the_second_to_take_over_finds_nothing(tables: Tables, claim: Claim) -> None:
+    assert [moved.reply_id for moved in take_over(tables)] == [claim.reply_id]
+    assert take_over(tables) == []
+
+
+def test_a_worker_without_a_row_is_taken_over_too(tables: Tables, claim: Claim) -> None:
+    tables(worker_rows.remove, "worker_a")
+    assert tables(takeovers.ownerless) == ["worker_a"]
+    assert [moved.reply_id for moved in take_over(tables, last_beat=None)] == [claim.reply_id]
+    assert tables(takeovers.ownerless) == []
+
+
+def test_a_worker_with_a_row_is_not_ownerless(tables: Tables, claim: Claim) -> None:
+    assert tables.reply(claim.reply_id)["worker_id"] == "worker_a"
+    assert tables(takeovers.ownerless) == []
+
+
+@pytest.mark.parametrize("caps", [Caps(tries=1, model_calls=9), Caps(tries=9, model_calls=1)])
+def test_a_reply_whose_workers_keep_dying_fails(caps: Caps, tables: Tables, claim: Claim) -> None:
+    (moved,) = take_over(tables, caps=caps)
+    assert moved.status is ReplyStatus.FAILED
+    reply = tables.reply(claim.reply_id)
+    assert (reply["error_code"], reply["partial"]) == ("attempts_exhausted", "The an")
+    assert tables.outcomes(claim.reply_id) == ["lost"]
+
+
+def test_a_reply_may_ask_to_keep_what_it_has(tables: Tables, claim: Claim) -> None:
+    tables.change_reply(claim.reply_id, on_crash="keep_partial")
+    (moved,) = take_over(tables)
+    assert moved.status is ReplyStatus.INCOMPLETE
+    reply = tables.reply(claim.reply_id)
+    assert (reply["incomplete_reason"], reply["selected"]) == ("worker_lost", True)
+    assert tables.answers(claim.reply_id) == ["The an"]
+
+
+def test_a_reply_that_has_nothing_to_keep_starts_again(tables: Tables) -> None:
+    claim = tables.running()
+    tables.change_reply(claim.reply_id, on_crash="keep_partial")
+    (moved,) = take_over(tables)
+    assert moved.status is ReplyStatus.QUEUED
+
+
+def test_a_reply_may_ask_to_fail(tables: Tables, claim: Claim) -> None:
+    tables.change_reply(claim.reply_id, on_crash="fail")
+    (moved,) = take_over(tables)
+    assert moved.status is ReplyStatus.FAILED
+    reply = tables.reply(claim.reply_id)
+    assert (reply["error_code"], reply["error_retryable"], reply["partial"]) == ("worker_lost", True, "The an")
+
+
+@pytest.mark.parametrize("how", StopRequest)
+@pytest.mark.parametrize("on_crash", ["restart", "keep_partial", "fail"])
+@pytest.mark.parametrize("caps", [CAPS, Caps(tries=1, model_calls=1)])
+def test_a_stop_wins_over_whatever_a_crash_would_do(
+    caps: Caps, on_crash: str, how: StopRequest, tables: Tables, claim: Claim
+) -> None:
+    tables.change_reply(claim.reply_id, on_crash=on_crash)
+    tables.stop(claim.reply_id, how)
+    (moved,) = take_over(tables, caps=caps)
+    reply = tables.reply(claim.reply_id)
+    assert (moved.status, reply["status"], reply["error_code"]) == (STOPPED[how], STOPPED[how], None)
+    kept = tables.answers(claim.reply_id) if how is StopRequest.INTERRUPT else [reply["partial"]]
+    assert kept == ["The an"]
+
+
+@pytest.mark.parametrize("on_crash", ["restart", "keep_partial", "fail"])
+def test_a_zombie_changes_nothing_after_the_take_over(on_crash: str, tables: Tables, claim: Claim) -> None:
+    tables.change_reply(claim.reply_id, on_crash=on_crash)
+    take_over(tables)
+    tables.claim("worker_b", now=NOW + 5)
+    before = [tables.rows(table) for table in (replies, attempts, conversation_table)]
+    for ending in (COMPLETED, CUT_SHORT):
+        with pytest.raises(Lost):
+            tables(moves.finish, claim, ending, now=NOW + 6)
+    with pytest.raises(Lost):
+        tables(moves.save_partial, claim, "late")
+    with pytest.raises(Lost):
+        tables(moves.requeue, claim, outcome="handed_back", next_at=NOW, now=NOW + 6)
+    assert [tables.rows(table) for table in (replies, attempts, conversation_table)] == before
+
+
+# --- past the deadline ---
+
+
+def expire(tables: Tables) -> Moved | None:
+    (row,) = tables(takeovers.overdue, now=LATE, limit=10)
+    return tables(takeovers.expire, row, now=LATE)
+
+
+def test_only_live_replies_past_their_deadline_are_overdue_and_the_latest_first(tables: Tables) -> None:
+    ended = tables.running()
+    tables(moves.finish, ended, COMPLETED, now=NOW)
+    late = [tables.ask(tables.conversation(), deadline_ms=deadline)[0] for deadline in (MINUTE, MINUTE - 2)]
+    tables.ask(tables.conversation(), deadline_ms=MINUTE + 1)
+    assert [row.id for row in tables(takeovers.overdue, now=LATE, limit=10)] == late[::-1]
+    assert len(tables(takeovers.overdue, now=LATE, limit=1)) == 1
+
+
+def test_a_queued_reply_fails_at_its_deadline(tables: Tables) -> None:
+    (reply_id,) = tables.asked()
+    moved = expire(tables)
+    assert moved == Moved(reply_id, tables.reply(reply_id)["conversation_id"], ReplyStatus.FAILED)
+    reply = tables.reply(reply_id)
+    assert (reply["error_code"], reply["error_retryable"], reply["finished_at"]) == ("deadline_exceeded", True, LATE)
+    assert tables.count(attempts) == 0
+
+
+def test_a_running_reply_fails_at_its_deadline_and_keeps_what_it_had(tables: Tables, claim: Claim) -> None:
+    expire(tables)
+    reply = tables.reply(claim.reply_id)
+    assert (reply["status"], reply["worker_id"], reply["partial"]) == ("failed", None, "The an")
+    assert tables.outcomes(claim.reply_id) == ["failed"]
+    with pytest.raises(Lost):
+        tables(moves.finish, claim, COMPLETED, now=LATE)
+
+
+@pytest.mark.parametrize("how", StopRequest)
+def test_a_stop_wins_over_the_deadline(how: StopRequest, tables: Tables, claim: Claim) -> None:
+    tables.stop(claim.reply_id, how)
+    moved = expire(tables)
+    assert moved is not None
+    assert moved.status is STOPPED[how]
+    assert tables.reply(claim.reply_id)["error_code"] is None
+
+
+def test_an_interrupt_keeps_the_text_so_far_also_at_the_deadline(tables: Tables, claim: Claim) -> None:
+    tables.stop(claim.reply_id, StopRequest.INTERRUPT)
+    expire(tables)
+    assert tables.answers(claim.reply_id) == ["The an"]
+    assert tables.reply(claim.reply_id)["selected"]
+
+
+@pytest.mark.parametrize("how", StopRequest)
+def test_a_queued_reply_that_is_to_stop_ends_at_its_deadline_at_the_latest(how: StopRequest, tables: Tables) -> None:
+    (reply_id,) = tables.asked()
+    tables.stop(reply_id, how)
+    moved = expire(tables)
+    assert moved is not None
+    assert moved.status is STOPPED[how]
+
+
+def test_a_reply_that_has_moved_since_it_was_found_is_left_alone(tables: Tables) -> None:
+    (reply_id,) = tables.asked()
+    (row,) = tables(takeovers.overdue, now=LATE, limit=1)
+    tables.claim()
+    assert tables(takeovers.expire, row, now=LATE) is None
+    assert tables.reply(reply_id)["status"] == "in_progress"
+
+
+def test_a_reply_that_was_erased_since_it_was_found_is_left_alone(tables: Tables, claim: Claim) -> None:
+    (row,) = tables(takeovers.overdue, now=LATE, limit=1)
+    tables(conversations.remove, claim.tenant_id, claim.conversation_id)
+    assert tables(takeovers.expire, row, now=LATE) is None
+
+
+def test_the_end_of_the_last_candidate_settles_the_turn(tables: Tables) -> None:
+    tables.asked(n=2)
+    (held,) = tables.claim(limit=1)
+    tables(moves.finish, held, CUT_SHORT, now=NOW)
+    assert not tables.reply(held.reply_id)["selected"]
+    expire(tables)
+    assert tables.reply(held.reply_id)["selected"]
+
+
+def test_a_turn_goes_on_after_the_one_before_it_has_expired(tables: Tables) -> None:
+    conversation_id = tables.conversation()
+    tables.ask(conversation_id)
+    following = tables.ask(conversation_id, deadline_ms=2 * MINUTE)
+    expire(tables)
+    assert [claim.reply_id for claim in tables.claim(now=LATE)] == following
+
+
+# --- what a process holds ---
+
+
+def test_a_process_is_told_what_it_holds(tables: Tables, claim: Claim) -> None:
+    tables.running(worker_id="worker_b")
+    assert tables(takeovers.held_by, "worker_a") == [claim]
+    tables(moves.finish, claim, COMPLETED, now=NOW)
+    assert tables(takeovers.held_by, "worker_a") == []
