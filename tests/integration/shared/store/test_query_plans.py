@@ -1,0 +1,97 @@
+"""What runs all the time reads only live replies, whatever the history has grown to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+
+from shared.database.models import DEFAULT_TENANT
+from shared.store import claims, messages, moves, replies, takeovers, turns
+from tests.integration.shared.rows import CAPS, COMPLETED, NOW, Tables
+
+Query = Callable[[Tables], object]
+
+
+def plan_of(tables: Tables, query: Query) -> list[str]:
+    """How SQLite goes about each of the statements of the query, one line a step."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.upper().startswith(("SELECT", "UPDATE", "DELETE")):
+            statements.append((statement, parameters))
+
+    event.listen(tables.connection, "before_cursor_execute", note)
+    query(tables)
+    event.remove(tables.connection, "before_cursor_execute", note)
+    with tables.connection.begin():
+        return [
+            step.detail
+            for statement, parameters in statements
+            for step in tables.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+
+
+@pytest.fixture
+def conversation(tables: Tables) -> str:
+    """A conversation with a turn that has ended, one that runs and one that waits."""
+    conversation_id = tables.conversation()
+    for _ in range(3):
+        tables.ask(conversation_id)
+    (first,) = tables.claim()
+    tables(moves.finish, first, COMPLETED, now=NOW)
+    tables.claim()
+    return conversation_id
+
+
+LATE = NOW + 10_000_000
+USES: dict[str, tuple[str, Callable[[Tables, str], object]]] = {
+    "claim": ("ix_replies_due", lambda tables, _: tables.claim()),
+    "has_due": ("ix_replies_due", lambda tables, _: tables(claims.has_due, now=NOW)),
+    "due_in": ("ix_replies_live_turns", lambda tables, id_: tables(claims.due_in, id_, now=NOW)),
+    "live": ("ix_replies_live_turns", lambda tables, id_: tables(replies.live, id_)),
+    "turns_ahead": ("ix_replies_live_turns", lambda tables, id_: tables(replies.turns_ahead, id_, 3)),
+    "overdue": ("ix_replies_live_deadline", lambda tables, _: tables(takeovers.overdue, now=LATE, limit=9)),
+    "held_by": ("ix_replies_held", lambda tables, _: tables(takeovers.held_by, "worker_a")),
+    "ownerless": ("ix_replies_held", lambda tables, _: tables(takeovers.ownerless)),
+    "take_over": (
+        "ix_replies_held",
+        lambda tables, _: tables(takeovers.take_over, "worker_a", last_beat=1, caps=CAPS, now=NOW),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", USES)
+def test_what_runs_all_the_time_uses_the_index_on_live_replies(name: str, tables: Tables, conversation: str) -> None:
+    index, query = USES[name]
+    plan = plan_of(tables, lambda tables: query(tables, conversation))
+    assert any(index in step for step in plan), plan
+    # A scan of a partial index reads live rows only.
+    scans = [step for step in plan if step.startswith("SCAN") and "USING" not in step]
+    assert scans == [], plan
+
+
+def test_a_claim_with_work_to_do_scans_no_table(tables: Tables, conversation: str) -> None:
+    tables.asked()
+    plan = plan_of(tables, lambda tables: tables.claim())
+    scans = [step for step in plan if step.startswith("SCAN") and "ix_replies_due" not in step]
+    assert scans == [], plan
+    assert tables(replies.turns_ahead, conversation, 3) == 1
+
+
+ONE_ROW: dict[str, Callable[[Tables, str], object]] = {
+    "get": lambda tables, _: tables(replies.get, DEFAULT_TENANT, "reply_none"),
+    "of_turn": lambda tables, id_: tables(replies.of_turn, id_, 2),
+    "message of a turn": lambda tables, id_: tables(messages.of_turn, id_, 2),
+    "append": lambda tables, id_: tables(turns.append, DEFAULT_TENANT, id_, role="user", content="m", now=NOW),
+    "history": lambda tables, id_: tables(lambda connection: list(messages.history(connection, id_, 3))),
+    "page of messages": lambda tables, id_: tables(messages.page, id_, limit=9, before=(3, 0)),
+}
+
+
+@pytest.mark.parametrize("name", ONE_ROW)
+def test_what_is_asked_about_one_thing_scans_and_sorts_nothing(name: str, tables: Tables, conversation: str) -> None:
+    plan = plan_of(tables, lambda tables: ONE_ROW[name](tables, conversation))
+    assert [step for step in plan if step.startswith("SCAN") or "TEMP B-TREE" in step] == []
