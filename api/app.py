@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from sqlalchemy.exc import DBAPIError
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
@@ -26,6 +27,7 @@ from shared.database.schema import require_head
 from shared.doorbell import Doorbell
 from shared.errors import SettingsError
 from shared.heartbeat import Heartbeat
+from shared.interpreter import hand_over_quickly
 from shared.notices import Notifier
 from shared.redis_client import connect
 from shared.reply_status import ReplyStatus
@@ -33,13 +35,23 @@ from shared.settings import Settings, get_settings
 from shared.store.takeovers import Caps, Moved
 from shared.sweeper import Sweeper
 
-_MODULES = (conversations, messages, turns, replies, models, health, docs)
+# In the order in which requests look for their route: the busiest first.
+_MODULES = (turns, replies, conversations, messages, models, health, docs)
 _DESCRIPTION = """\
 Conversations with language models: say something, get on with your day, fetch the reply when it is there.
 
 Every answer to a question you can wait for takes `?wait=20`; errors are problems (RFC 9457), explained at
 `/errors/<code>`.
 """
+_TAGS = [
+    {"name": "Conversations", "description": "What belongs together: messages, settings, and what is being answered."},
+    {"name": "Turns", "description": "Ask, and follow what was asked."},
+    {"name": "Replies", "description": "Answers in the making, and made."},
+    {"name": "Messages", "description": "What was said, page by page."},
+    {"name": "Models", "description": "The names to choose from."},
+    {"name": "Health", "description": "For whoever runs this."},
+    {"name": "Documentation", "description": "What error codes mean."},
+]
 
 
 def create_app() -> FastAPI:
@@ -63,6 +75,7 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
         middleware=[Middleware(Edge)],
         lifespan=_lifespan,
+        openapi_tags=_TAGS,
     )
     app.state.settings = settings
     errors.install(app)
@@ -86,8 +99,11 @@ def _require_tables(settings: Settings) -> None:
     path = sqlite_path(url)
     if path is not None and not path.exists():
         raise SettingsError("the database has no tables yet: run `asyncchat migrate` first")
-    with open_engine(url, read_only=True).connect() as connection:
-        require_head(connection)
+    try:
+        with open_engine(url, read_only=True).connect() as connection:
+            require_head(connection)
+    except DBAPIError as error:
+        raise SettingsError(f"cannot read the database: {error.orig}") from None
 
 
 @asynccontextmanager
@@ -100,6 +116,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     """Starts everything, each part after what it leans on; the stack stops them in reverse."""
+    hand_over_quickly()
     database = Database(settings.database_url)
     database.start()
     stack.callback(database.stop)
@@ -134,7 +151,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
 def _openapi(app: FastAPI) -> dict[str, Any]:
     """The document, with the schema that the error answers refer to."""
     if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+        )
         problem = ProblemAnswer.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= problem.pop("$defs", {}) | {ProblemAnswer.__name__: problem}
         app.openapi_schema = document

@@ -12,7 +12,7 @@ from fastapi import Query
 from redis.asyncio import Redis
 from starlette.requests import Request
 
-from api.json_route import JsonRequest
+from api.json_route import body_of
 from api.live.hub import Hub
 from shared.database.access import Database
 from shared.database.models import DEFAULT_TENANT
@@ -30,7 +30,6 @@ _PREFERRED_WAIT = re.compile(r"wait=(\d{1,9})", re.IGNORECASE)
 WaitSeconds = Annotated[
     float | None,
     Query(
-        alias="wait",
         ge=0,
         allow_inf_nan=False,
         description="Hold the request up to so many seconds, until there is what it waits for. Capped by the server.",
@@ -120,8 +119,7 @@ def keyed_request(request: Request) -> KeyedRequest | None:
         raise InvalidValue(
             "An Idempotency-Key is 1 to 255 visible ASCII characters, quoted or bare.", pointer="Idempotency-Key"
         )
-    body = request.parsed if isinstance(request, JsonRequest) else None
-    canonical = orjson.dumps(body or {}, option=orjson.OPT_SORT_KEYS)
+    canonical = orjson.dumps(body_of(request) or {}, option=orjson.OPT_SORT_KEYS)
     return KeyedRequest(
         tenant_id=tenant_of(request),
         key=key,

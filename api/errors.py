@@ -111,6 +111,8 @@ async def _on_storage_error(request: Request, error: Exception) -> Response:
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  Starlette calls it for nothing else.
     found = error.errors()
+    if any(item["loc"][0] == "path" for item in found):
+        return problem_answer(request.scope, "not_found", detail=CATALOGUE["not_found"].cause)
     errors = [_of_pydantic(item, error.body) for item in found[:MAX_DETAILS]]
     first = errors[0]
     more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
