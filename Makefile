@@ -45,6 +45,9 @@ clean: ## remove the environment, caches and reports; data stays
 
 # --- the environment ---
 
+# Compiled while installing, and by all cores, instead of during the first start.
+export UV_COMPILE_BYTECODE := 1
+
 # A home that cannot be written has no room for a cache.
 ifneq ($(shell test -w "$$HOME" && echo yes),yes)
 export UV_NO_CACHE := 1

@@ -4,142 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-OURS = ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
-# Far more than it takes: these tests judge whether it works, a benchmark judges how fast.
-START_SECONDS = 60.0
-ROOT = Path(__file__).parents[2]
-READY = re.compile(r"is ready on (http://\S+)")
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> bool:
-    """Whether the condition came to hold within the bound."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def _processes() -> dict[int, tuple[int, str]]:
-    """Every process that is no zombie: its parent and its command line."""
-    listing = subprocess.run(
-        ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], check=True, capture_output=True, text=True
-    )
-    processes = {}
-    for line in listing.stdout.splitlines():
-        pid, parent, state, command = line.split(None, 3)
-        if not state.startswith("Z"):
-            processes[int(pid)] = (int(parent), command)
-    return processes
-
-
-class Up:
-    """One running `asyncchat up` in a folder."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self._output = tempfile.TemporaryFile("a+")  # noqa: SIM115 - closed in close()
-        environment = {k: v for k, v in os.environ.items() if k not in OURS and not k.startswith("ASYNCCHAT_")}
-        environment["PYTHONPATH"] = str(ROOT)
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cli", "up", "--port", "0", "--data-dir", "data", *arguments],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    @property
-    def console(self) -> str:
-        self._output.seek(0)
-        return self._output.read()
-
-    def wait_until_ready(self) -> None:
-        assert wait_for(lambda: READY.search(self.console) or self.process.poll() is not None, START_SECONDS)
-        assert self.process.poll() is None, self.console
-
-    @property
-    def url(self) -> str:
-        match = READY.search(self.console)
-        assert match
-        return match[1]
-
-    def children(self) -> dict[str, int]:
-        """The children's process ids by their names."""
-        kinds = {"valkey-server": "valkey", "worker.app": "worker", "cli api": "api", "demo_model": "demo-model"}
-        return {
-            name: pid
-            for pid, (parent, command) in _processes().items()
-            if parent == self.process.pid
-            for words, name in kinds.items()
-            if words in command
-        }
-
-    def has_another(self, name: str, *, than: int) -> bool:
-        """Whether a child of that name runs that is not the given process."""
-        return self.children().get(name, than) != than
-
-    def post(self, path: str, body: object) -> dict[str, Any]:
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode())  # noqa: S310 - our own server
-        request.add_header("Content-Type", "application/json")
-        return self._send(request)
-
-    def get(self, path: str) -> dict[str, Any]:
-        return self._send(urllib.request.Request(self.url + path))  # noqa: S310 - our own server
-
-    def _send(self, request: urllib.request.Request) -> dict[str, Any]:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=60) as answer:
-            result: dict[str, Any] = json.load(answer)
-            return result
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self._output.close()
-
-
-StartUp = Callable[..., Up]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short path, as a home directory has: Valkey's socket is inside."""
-    with tempfile.TemporaryDirectory(prefix="up-", ignore_cleanup_errors=True) as name:
-        yield Path(name).resolve()
-
-
-@pytest.fixture
-def start_up(folder: Path) -> Iterator[StartUp]:
-    started: list[Up] = []
-
-    def start(*arguments: str) -> Up:
-        up = Up(folder, *arguments)
-        started.append(up)
-        return up
-
-    yield start
-    children = [pid for up in started for pid in up.children().values()]
-    for up in started:
-        up.close()
-    assert wait_for(lambda: not set(children) & set(_processes())), "no test may leave processes behind"
+from tests.fixtures.up import START_SECONDS, StartUp, Up, live_processes, wait_for
 
 
 def _ask(up: Up, content: str, conversation: str | None = None) -> dict[str, Any]:
@@ -191,7 +66,7 @@ def test_a_signal_ends_all_of_it_within_five_seconds(start_up: StartUp, number: 
     up.process.send_signal(number)
     assert up.process.wait(30) == 0
     assert time.monotonic() - began < 5
-    assert not set(children.values()) & set(_processes())
+    assert not set(children.values()) & set(live_processes())
     assert up.console.endswith("stopping\nstopped\n")
 
 
@@ -202,7 +77,7 @@ def test_kill_9_leaves_no_orphan_and_loses_nothing(start_up: StartUp) -> None:
     conversation = up.post("/conversations/", {"message": {"content": "Hello, I am Ada"}, "model": "demo-slow"})["id"]
     children = up.children()
     up.process.kill()
-    assert wait_for(lambda: not set(children.values()) & set(_processes()))
+    assert wait_for(lambda: not set(children.values()) & set(live_processes()))
 
     up = start_up()
     up.wait_until_ready()

@@ -1,0 +1,34 @@
+"""Starting `asyncchat up` in a folder of the test's own, and leaving nothing behind."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.up import StartUp, Up, live_processes, wait_for
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path, as a home directory has: Valkey's socket is inside."""
+    with tempfile.TemporaryDirectory(prefix="up-", ignore_cleanup_errors=True) as name:
+        yield Path(name).resolve()
+
+
+@pytest.fixture
+def start_up(folder: Path) -> Iterator[StartUp]:
+    started: list[Up] = []
+
+    def start(*arguments: str, environment: Mapping[str, str] | None = None) -> Up:
+        up = Up(folder, *arguments, environment=environment)
+        started.append(up)
+        return up
+
+    yield start
+    children = [pid for up in started for pid in up.children().values()]
+    for up in started:
+        up.close()
+    assert wait_for(lambda: not set(children) & set(live_processes())), "no test may leave processes behind"
