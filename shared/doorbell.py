@@ -117,7 +117,9 @@ class Doorbell:
 
     def _send(self, reply_ids: list[str]) -> None:
         if self._producer is None:
-            self._producer = self._app.amqp.Producer(self._app.connection_for_write())
+            connection = self._app.connection_for_write()
+            connection.ensure_connection(max_retries=0)  # Left to itself it tries for six seconds.
+            self._producer = self._app.amqp.Producer(connection)
         self._app.send_task(TASK, args=[reply_ids], queue=QUEUE, producer=self._producer, retry=False)
 
     def _give_up(self, error: Exception) -> None:
