@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,13 +55,20 @@ class Generation:
         self._bench = bench
         self._pieces: list[str] = []
         self._saved_pieces = 0
+        self._began = time.monotonic()
 
     async def run(self) -> None:
         """Makes the attempt. Cancelled, it writes nothing: whoever cancels decides what becomes of the reply."""
-        began = time.monotonic()
+        await self._conclude(self._attempt())
+
+    async def abandon(self) -> None:
+        """Ends an attempt that nobody makes any more, as one that failed unexpectedly."""
+        await self._conclude(self._end_or_try_again(_BROKEN))
+
+    async def _conclude(self, ending: Awaitable[ReplyStatus]) -> None:
         claim = self.claim
         try:
-            status = await self._attempt()
+            status = await ending
         except Lost:
             log.warning("gave up a reply that is somebody else's now", extra={"reply_id": claim.reply_id})
             return
@@ -72,7 +79,7 @@ class Generation:
                 "reply_id": claim.reply_id,
                 "attempt": claim.attempt,
                 "status": str(status),
-                "seconds": round(time.monotonic() - began, 3),
+                "seconds": round(time.monotonic() - self._began, 3),
             },
         )
 
@@ -97,14 +104,14 @@ class Generation:
     async def _attempt(self) -> ReplyStatus:
         try:
             finished = await self._ask_model()
+            return await self._store(moves.finish, self.claim, self._ending(finished))
         except ModelFailure as failure:
             return await self._end_or_try_again(failure)
-        except (Lost, StorageError):
+        except Lost:
             raise
         except Exception:
             log.exception("an attempt failed unexpectedly", extra={"reply_id": self.claim.reply_id})
             return await self._end_or_try_again(_BROKEN)
-        return await self._store(moves.finish, self.claim, self._ending(finished))
 
     async def _ask_model(self) -> Finished:
         settings = self._bench.settings

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_Held = tuple[str, int]  # a reply's id and the token of the claim
+
 # How often a worker looks for due replies without any bell, and stores the text of those it holds.
 TICK_SECONDS = 1.0
 
@@ -40,7 +42,8 @@ class Slots:
         self._claiming = 0
         self._draining = False
         self._wake = asyncio.Event()
-        self._missing: set[tuple[str, int]] = set()
+        self._orphans: set[_Held] = set()
+        self._strays: set[_Held] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._errands: set[asyncio.Task[Any]] = set()
 
@@ -53,7 +56,7 @@ class Slots:
         """Starts looking for work once a second."""
         self._loops = [
             asyncio.create_task(self._tick_forever(), name="tick"),
-            asyncio.create_task(self._check_forever(), name="orphan-check"),
+            asyncio.create_task(self._check_forever(), name="check"),
         ]
 
     def wake(self) -> None:
@@ -86,7 +89,7 @@ class Slots:
             task.cancel()
         if left:
             await asyncio.wait(list(left))
-            await asyncio.gather(*(self._hand_back(generation.claim, was_asked=False) for generation in left.values()))
+            await asyncio.gather(*(self._hand_back(generation.claim) for generation in left.values()))
 
     async def _fill(self, limit: int) -> list[asyncio.Task[None]]:
         """Starts up to `limit` due replies, as far as there is room."""
@@ -182,27 +185,39 @@ class Slots:
                 task.cancel()
 
     async def _check_forever(self) -> None:
-        """After each beat: a row that this process holds and does not work on, twice in a row, is handed back.
-
-        Such a row comes from a coroutine that died, or from a claim whose commit had an unknown outcome.
-        """
         beats = 0
         while True:
             beats = await self._heartbeat.beat_after(beats)
             try:
-                held = await self._bench.database.read(takeovers.held_by, self._heartbeat.process_id)
-                at_work = {(running.claim.reply_id, running.claim.token) for running in self._running.values()}
-                missing = {(claim.reply_id, claim.token): claim for claim in held}
-                orphans = [claim for key, claim in missing.items() if key not in at_work and key in self._missing]
-                self._missing = missing.keys() - at_work
-                await asyncio.gather(*(self._hand_back(claim, was_asked=True) for claim in orphans))
+                await self._check()
             except StorageError as error:
                 log.warning("a check of what is held was broken off: %s", error)
             except Exception:
                 log.exception("a check of what is held failed")
 
-    async def _hand_back(self, claim: Claim, *, was_asked: bool) -> None:
-        """Puts a reply back for another worker at once; `was_asked` tells whether the model may have been called."""
+    async def _check(self) -> None:
+        """Compares what this process works on with the replies it holds; what differs after two beats is put right.
+
+        A reply that it holds and does not work on comes from a coroutine that died, or from a claim whose commit had
+        an unknown outcome. One that it works on and does not hold was erased, or moved on by others.
+        """
+        working_before = self._working().keys()
+        held = {(claim.reply_id, claim.token): claim for claim in await self._held()}
+        working = self._working()
+        orphans, strays = held.keys() - working.keys(), working_before - held.keys()
+        for key in strays & self._strays & working.keys():
+            working[key].cancel()
+        abandoned, self._orphans, self._strays = orphans & self._orphans, orphans, strays
+        await asyncio.gather(*(Generation(held[key], self._bench).abandon() for key in abandoned))
+
+    async def _held(self) -> list[Claim]:
+        return await self._bench.database.read(takeovers.held_by, self._heartbeat.process_id)
+
+    def _working(self) -> dict[_Held, asyncio.Task[None]]:
+        return {(running.claim.reply_id, running.claim.token): task for task, running in self._running.items()}
+
+    async def _hand_back(self, claim: Claim) -> None:
+        """Puts a reply back for another worker at once, as if this one had never tried."""
         try:
             await self._bench.database.write(
                 moves.requeue,
@@ -210,7 +225,7 @@ class Slots:
                 outcome="handed_back",
                 next_at=now_ms(),
                 give_back_try=True,
-                give_back_call=not was_asked,
+                give_back_call=True,
                 now=now_ms(),
             )
         except Lost:

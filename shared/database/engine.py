@@ -101,6 +101,7 @@ def open_engine(url: URL, *, read_only: bool) -> Engine:
     """
     options: dict[str, Any] = {
         "poolclass": NullPool,
+        "hide_parameters": True,  # Errors are logged, and parameters hold what people and models said.
         "json_serializer": lambda value: orjson.dumps(value).decode(),
         "json_deserializer": orjson.loads,
     }

@@ -1,0 +1,105 @@
+"""How a worker ends: what runs may finish, the rest goes to others at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import select
+
+from shared.database.access import Database
+from shared.database.models import replies
+from shared.doorbell import QUEUE
+from shared.reply_status import ReplyStatus
+from shared.store import workers
+from tests.fixtures.chats import Chats
+from tests.fixtures.demo_counts import client_disconnects, open_streams
+from tests.fixtures.demo_process import DemoProcess
+from tests.fixtures.valkey import Valkey
+from tests.fixtures.waiting import until
+from tests.fixtures.workers import running_worker
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_running_reply_may_finish(database_url: str, chats: Chats, demo: DemoProcess) -> None:
+    reply_id = await chats.ask_anew(model="demo-1000ms")
+    with running_worker(database_url, base_url=demo.base_url, drain_seconds=30):
+        await chats.until_status(reply_id, ReplyStatus.IN_PROGRESS)
+    reply = await chats.reply(reply_id)
+    assert (reply["status"], reply["attempt"]) == (ReplyStatus.COMPLETED, 1)
+
+
+async def test_what_does_not_finish_in_time_is_handed_back_as_if_never_tried(
+    database: Database, database_url: str, chats: Chats, demo: DemoProcess
+) -> None:
+    reply_id = await chats.ask_anew(model="demo-silent")
+    with running_worker(database_url, base_url=demo.base_url, drain_seconds=0.1):
+        await chats.until_status(reply_id, ReplyStatus.IN_PROGRESS)
+    counted = select(replies.c.status, replies.c.tries, replies.c.model_calls, replies.c.worker_id)
+    row = await database.read(lambda connection: connection.execute(counted).one())
+    assert tuple(row) == (ReplyStatus.QUEUED, 0, 0, None)
+    (attempt,) = await chats.attempts(reply_id)
+    assert attempt["outcome"] == "handed_back"
+
+
+async def test_what_is_handed_back_can_be_taken_at_once(database_url: str, chats: Chats, demo: DemoProcess) -> None:
+    reply_id = await chats.ask_anew("handed back", model="demo-silent-once")
+    with running_worker(database_url, base_url=demo.base_url):
+        await chats.until_status(reply_id, ReplyStatus.IN_PROGRESS)
+
+        async def is_called() -> bool:
+            return await open_streams(demo) > 0
+
+        await until(is_called)
+    with running_worker(database_url, base_url=demo.base_url) as process:
+        await asyncio.to_thread(process.answer, 1)
+        reply = await chats.until_ended(reply_id)
+    assert (reply["status"], reply["attempt"]) == (ReplyStatus.COMPLETED, 2)
+
+
+async def test_a_bell_is_rung_for_what_is_handed_back(
+    database_url: str, chats: Chats, demo: DemoProcess, valkey: Valkey
+) -> None:
+    reply_id = await chats.ask_anew(model="demo-silent")
+    with running_worker(database_url, base_url=demo.base_url, redis_url=valkey.url):
+        await chats.until_status(reply_id, ReplyStatus.IN_PROGRESS)
+    async with Redis.from_url(valkey.client_url) as redis:
+        (bell,) = await redis.lrange(QUEUE, 0, -1)
+    assert b"asyncchat.generate_replies" in bell
+
+
+async def test_the_call_to_the_model_is_ended(database_url: str, chats: Chats, demo: DemoProcess) -> None:
+    left_before = await client_disconnects(demo)
+    reply_id = await chats.ask_anew(model="demo-drip")
+
+    async def is_called() -> bool:
+        return await open_streams(demo) > 0
+
+    async def has_left() -> bool:
+        return await client_disconnects(demo) == left_before + 1
+
+    with running_worker(database_url, base_url=demo.base_url):
+        await chats.until_status(reply_id, ReplyStatus.IN_PROGRESS)
+        await until(is_called)
+    await until(has_left)
+
+
+async def test_the_worker_signs_off(database: Database, database_url: str, demo: DemoProcess) -> None:
+    with running_worker(database_url, base_url=demo.base_url):
+        assert len(await database.read(workers.beats)) == 1
+    assert await database.read(workers.beats) == {}
+
+
+async def test_a_bell_that_comes_during_the_drain_claims_nothing(
+    database_url: str, chats: Chats, demo: DemoProcess
+) -> None:
+    held, late = await chats.ask_anew(model="demo-1000ms"), ""
+    with running_worker(database_url, base_url=demo.base_url, drain_seconds=30) as process:
+        await chats.until_status(held, ReplyStatus.IN_PROGRESS)
+        process.begin_drain()
+        late = await chats.ask_anew(model="demo-fast")
+        await asyncio.to_thread(process.answer, 1)
+        await chats.until_status(held, ReplyStatus.COMPLETED)
+    assert (await chats.reply(late))["status"] == ReplyStatus.QUEUED
