@@ -149,41 +149,44 @@ class Writer:
         try:
             yield connection
         except BaseException:
-            self._roll_back()
+            self._roll_back(connection)
             raise
         try:
             transaction.commit()
         except DBAPIError as error:
-            self._roll_back()
+            self._discard(connection)
             if error.connection_invalidated:
                 raise OutcomeUnknown("the connection was lost while committing") from error
             raise
 
-    def _roll_back(self) -> None:
+    def _roll_back(self, connection: Connection) -> None:
         """Leaves a connection that can begin again, or none, so that the next batch opens another."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
         try:
             connection.rollback()
         except SQLAlchemyError:
-            connection.invalidate()
-            connection.close()
-        else:
-            self._connection = connection
+            self._discard(connection)
+
+    def _discard(self, connection: Connection) -> None:
+        """Closes the connection, and with it a transaction that a failed commit may have left open and locked."""
+        self._connection = None
+        connection.invalidate()
+        connection.close()
 
 
 def _run_in_savepoint(connection: Connection, call: _Call) -> None:
     """Runs one call so that its failure undoes only itself.
 
     A database that has thrown away the whole transaction (a full disk, say) has no savepoint to go back to: that
-    error leaves here and fails the batch.
+    error leaves here and fails the batch, by its own name.
     """
     connection.exec_driver_sql("SAVEPOINT call")
     try:
         call.result = call.function(connection, *call.arguments, **call.keywords)
     except Exception as error:  # noqa: BLE001  It is the caller's, and is raised there.
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT call")
+        try:
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT call")
+        except DBAPIError as gone:
+            raise (error if isinstance(error, DBAPIError) else gone) from None
         call.error = _translate(error)
     connection.exec_driver_sql("RELEASE SAVEPOINT call")
 
