@@ -30,10 +30,7 @@ def migrate(database_url: str) -> None:
     path = sqlite_path(url)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    try:
-        lock = FileLock(path) if path else None
-    except OSError as error:
-        raise SettingsError(f"cannot open the database {path}: {error}") from None
+    lock = FileLock(path) if path else None
     try:
         with lock.held() if lock else nullcontext():
             if path:

@@ -1,17 +1,16 @@
-"""Waiting for a condition with a bound."""
+"""Waiting for what can be seen without awaiting."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 
-SECONDS = 20.0
+from tests.fixtures.waiting import until
 
 
-async def eventually(condition: Callable[[], object], what: str = "the condition") -> None:
+async def eventually(condition: Callable[[], object]) -> None:
     """Returns once the condition holds; lets the event loop turn meanwhile."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come to hold"
-        await asyncio.sleep(0.005)
+
+    async def look() -> object:
+        return condition()
+
+    await until(look)

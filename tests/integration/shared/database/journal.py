@@ -8,18 +8,11 @@ import pytest
 
 from shared.database import engine
 
-# Set in the environment of a child process that is to use a mode; see `processes`.
-MODE_VARIABLE = "TEST_JOURNAL_MODE"
+MODES = ("wal", "truncate")
 
 
-def use_journal_mode(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on this process, and those the test starts, open databases in this mode, whatever SQLite it has."""
-    monkeypatch.setenv(MODE_VARIABLE, mode)
-    monkeypatch.setattr(engine, "SAFE_WAL_VERSION", (0,) if mode == "wal" else (99,))
+def use_journal_mode(mode: str, patch: pytest.MonkeyPatch) -> None:
+    """From here on this process opens databases in this mode, whatever versions of SQLite it has."""
+    patch.setattr(engine, "SAFE_WAL_VERSION", (0,) if mode == "wal" else (99,))
     if mode == "truncate":
-        monkeypatch.setattr(engine, "sqlite_module", lambda: sqlite3.dbapi2)
-    else:
-        monkeypatch.setattr(engine, "sqlite_module", _MODULE)
-
-
-_MODULE = engine.sqlite_module
+        patch.setattr(engine, "sqlite_module", lambda: sqlite3.dbapi2)

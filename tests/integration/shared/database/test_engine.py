@@ -14,10 +14,10 @@ from sqlalchemy.exc import OperationalError
 from shared.database import engine
 from shared.database.engine import open_engine, parse_url, prepare_sqlite, sqlite_path
 from shared.errors import SettingsError
-from tests.integration.shared.database.journal import use_journal_mode
+from tests.integration.shared.database.journal import MODES, use_journal_mode
 
 
-@pytest.fixture(params=["wal", "truncate"])
+@pytest.fixture(params=MODES)
 def journal_mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     mode = str(request.param)
     use_journal_mode(mode, monkeypatch)
@@ -128,21 +128,21 @@ def test_an_old_sqlite_is_told_of_once(
     ]
 
 
-@pytest.mark.parametrize("first", ["wal", "truncate"])
+@pytest.mark.parametrize("first", MODES)
 def test_a_file_is_changed_to_the_mode_of_whoever_opens_it_next(
     first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "chat.db"
-    second = "truncate" if first == "wal" else "wal"
-    for mode in (first, second):
-        use_journal_mode(mode, monkeypatch)
-        prepare_sqlite(path)
-        for connection in opened(path, read_only=False):
-            with connection.begin():
-                connection.execute(text("create table if not exists t (n integer)"))
-                connection.execute(text("insert into t values (1)"))
-            assert connection.exec_driver_sql("pragma journal_mode").scalar() == mode
-            assert connection.execute(text("select count(*) from t")).scalar() == (1 if mode == first else 2)
+    for written, mode in enumerate([first, *(mode for mode in MODES if mode != first)], start=1):
+        with monkeypatch.context() as patch:
+            use_journal_mode(mode, patch)
+            prepare_sqlite(path)
+            for connection in opened(path, read_only=False):
+                with connection.begin():
+                    connection.execute(text("create table if not exists t (n integer)"))
+                    connection.execute(text("insert into t values (1)"))
+                assert connection.exec_driver_sql("pragma journal_mode").scalar() == mode
+                assert connection.execute(text("select count(*) from t")).scalar() == written
 
 
 def test_a_path_that_cannot_be_made_gives_a_sentence(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from shared.database.file_lock import FileLock
 from shared.database.models import workers
 from shared.database.writer import MAX_BATCH, Writer
 from shared.errors import StorageBusy, StorageUnavailable
-from tests.integration.shared.database.journal import use_journal_mode
+from tests.integration.shared.database.journal import MODES, use_journal_mode
 from tests.integration.shared.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +58,7 @@ class Bench:
         """Makes a call and waits until the writer has taken it."""
         task = asyncio.ensure_future(self.writer.write(function, name))
         await asyncio.sleep(0)
-        await eventually(self.writer._calls.empty, "that the call is taken")
+        await eventually(self.writer._calls.empty)
         return task
 
     async def together(self, *calls: tuple[Callable[..., Any], str]) -> list[Any]:
@@ -66,12 +66,12 @@ class Bench:
         with FileLock(self.path).held():
             first = await self.begin(lambda _connection, _name: None, "")
             tasks = [asyncio.ensure_future(self.writer.write(function, name)) for function, name in calls]
-            await eventually(lambda: self.writer._calls.qsize() == len(tasks), "that all calls wait")
+            await eventually(lambda: self.writer._calls.qsize() == len(tasks))
         await first
         return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.fixture(params=["wal", "truncate"])
+@pytest.fixture(params=MODES)
 def bench(request: pytest.FixtureRequest, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     use_journal_mode(request.param, monkeypatch)
     path = Path(database_url.removeprefix("sqlite:///"))

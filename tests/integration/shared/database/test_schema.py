@@ -1,0 +1,125 @@
+"""The tables: built by the migrations, equal to the models, checked at the start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from shared.database import schema
+from shared.database.engine import open_engine, parse_url
+from shared.database.models import metadata
+from shared.errors import SettingsError
+from tests.integration.shared.database.journal import MODES, use_journal_mode
+
+
+def connected(path: Path) -> Iterator[Connection]:
+    with open_engine(parse_url(f"sqlite:///{path}"), read_only=False).begin() as connection:
+        yield connection
+
+
+@pytest.fixture
+def migrated(database_url: str) -> Iterator[Connection]:
+    yield from connected(Path(database_url.removeprefix("sqlite:///")))
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Connection]:
+    yield from connected(tmp_path / "empty.db")
+
+
+def definitions(connection: Connection) -> dict[str, list[str]]:
+    """What SQLite was told of each table and index: its parts, in whatever order and white space."""
+    rows = connection.execute(
+        text("select name, sql from sqlite_master where sql is not null and name <> 'alembic_version'")
+    )
+    return {row.name: sorted(part.strip(" \n\t)") for part in row.sql.split(",")) for row in rows}
+
+
+def config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(schema._MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def test_the_migrations_build_what_the_models_say(migrated: Connection) -> None:
+    assert compare_metadata(MigrationContext.configure(migrated), metadata) == []
+
+
+def test_the_migrations_build_it_to_the_letter(migrated: Connection, empty: Connection) -> None:
+    """With defaults, checks and the conditions of partial indexes, which the comparison above does not see."""
+    metadata.create_all(empty)
+    assert definitions(migrated) == definitions(empty)
+
+
+def test_the_version_that_is_required_is_the_newest_migration(migrated: Connection) -> None:
+    assert ScriptDirectory.from_config(config(migrated)).get_current_head() == schema.HEAD
+    assert schema.version(migrated) == schema.HEAD
+
+
+def test_migrations_can_be_undone_and_done_again(migrated: Connection) -> None:
+    before = definitions(migrated)
+    command.downgrade(config(migrated), "base")
+    assert inspect(migrated).get_table_names() == ["alembic_version"]
+    command.upgrade(config(migrated), "head")
+    assert definitions(migrated) == before
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_migrating_twice_changes_nothing(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_journal_mode(mode, monkeypatch)
+    path = tmp_path / "100%" / "chat.db"
+    schema.migrate(f"sqlite:///{path}")
+    (first,) = [definitions(connection) for connection in connected(path)]
+    schema.migrate(f"sqlite:///{path}")
+    assert [definitions(connection) for connection in connected(path)] == [first]
+
+
+def test_processes_that_migrate_at_once_take_turns(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    program = f"from shared.database.schema import migrate; migrate('sqlite:///{path}')"
+    processes = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(4)]
+    ended = [(process.communicate()[1], process.returncode) for process in processes]
+    assert ended == [(b"", 0)] * 4
+    for connection in connected(path):
+        schema.require_head(connection)
+
+
+def test_a_database_without_tables_is_refused(empty: Connection) -> None:
+    with pytest.raises(SettingsError, match=r"^the database has no tables yet: run `asyncchat migrate` first$"):
+        schema.require_head(empty)
+
+
+def test_a_database_of_another_version_is_refused(migrated: Connection) -> None:
+    migrated.execute(text("update alembic_version set version_num = '9999'"))
+    with pytest.raises(SettingsError, match=r"^the database is at version 9999, this program needs \d+: run"):
+        schema.require_head(migrated)
+
+
+def test_a_migrated_database_is_taken(migrated: Connection) -> None:
+    schema.require_head(migrated)
+
+
+def test_a_folder_that_cannot_be_made_gives_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"^cannot open the database .*/file/chat.db: "):
+        schema.migrate(f"sqlite:///{tmp_path}/file/chat.db")
+
+
+def test_a_database_of_something_else_gives_a_sentence(tmp_path: Path) -> None:
+    for connection in connected(tmp_path / "other.db"):
+        connection.execute(text("create table replies (n integer)"))
+    with pytest.raises(SettingsError, match=r"^cannot migrate the database: table replies already exists$"):
+        schema.migrate(f"sqlite:///{tmp_path}/other.db")
+    for connection in connected(tmp_path / "other.db"):
+        assert inspect(connection).get_table_names() == ["replies"]
