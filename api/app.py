@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import metadata
 from typing import Any
@@ -37,6 +39,7 @@ from shared.sweeper import Sweeper
 
 # In the order in which requests look for their route: the busiest first.
 _MODULES = (turns, replies, conversations, messages, models, health, docs)
+STOP_SECONDS = 1.0
 _DESCRIPTION = """\
 Conversations with language models: say something, get on with your day, fetch the reply when it is there.
 
@@ -124,7 +127,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     stack.push_async_callback(redis.aclose)
     notifier = Notifier(redis)
     notifier.start()
-    stack.push_async_callback(notifier.stop)
+    stack.push_async_callback(_stop_soon, notifier.stop)
     doorbell = Doorbell(settings)
     doorbell.start()
     stack.callback(doorbell.stop)
@@ -146,6 +149,13 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     sweeper.start()
     stack.push_async_callback(sweeper.stop)
     return resources
+
+
+async def _stop_soon(stop: Callable[[], Awaitable[None]]) -> None:
+    """Redis may be gone, and nobody should wait for it at the end."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_SECONDS):
+            await stop()
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from types import TracebackType
 
+from api.live.background import end
 from api.live.subscription import Subscription
 from api.live.watch import Watch
 from shared.database.access import Database
@@ -63,6 +64,11 @@ class Hub:
         """Whether Redis tells of changes now."""
         return self._subscription.is_connected
 
+    @property
+    def watched(self) -> int:
+        """How many conversations somebody waits for."""
+        return len(self._topics)
+
     def start(self) -> None:
         """Starts listening. Redis need not be there."""
         self._subscription.start()
@@ -72,8 +78,7 @@ class Hub:
         """Ends all waiting, then the connection."""
         self.release()
         if self._poll_task is not None:
-            self._poll_task.cancel()
-            await asyncio.gather(self._poll_task, return_exceptions=True)
+            await end(self._poll_task)
         await self._subscription.stop()
 
     def release(self) -> None:

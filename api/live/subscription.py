@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from api.live.background import end, is_cancelled
 from shared.notices import channel
 
 log = logging.getLogger(__name__)
@@ -71,8 +72,7 @@ class Subscription:
     async def stop(self) -> None:
         """Closes the connection."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
         with contextlib.suppress(RedisError, OSError):
             await self._redis.aclose()
 
@@ -84,7 +84,7 @@ class Subscription:
 
     async def _run_forever(self) -> None:
         pause = _FIRST_RETRY_SECONDS
-        while True:
+        while not is_cancelled():
             try:
                 await self._run_connection()
             except* (RedisError, OSError) as errors:
@@ -115,7 +115,7 @@ class Subscription:
         await self._send_dirty(pubsub)
         # Redis answers in order: once this is answered, it has subscribed everything before.
         await pubsub.ping()
-        while True:
+        while not is_cancelled():
             await self._has_dirty.wait()
             self._has_dirty.clear()
             await self._send_dirty(pubsub)
@@ -130,7 +130,7 @@ class Subscription:
 
     async def _listen(self, pubsub: PubSub) -> None:
         unanswered = 0
-        while True:
+        while not is_cancelled():
             message = await pubsub.get_message(timeout=_PING_SECONDS)
             if message is None:
                 if unanswered == _UNANSWERED_PINGS:
