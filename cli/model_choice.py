@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.errors import SettingsError
-from shared.settings import Settings
+from shared.settings import DEMO_MODEL, Settings
 
-# Every name that starts so is served by the demo model: demo, demo-slow, ...
-DEMO_NAME = "demo"
 HOW_TO_CONFIGURE = "set OPENAI_API_KEY (or OPENAI_BASE_URL for another service) in the environment or in .env"
 
 
@@ -32,14 +30,14 @@ def choose_model(settings: Settings, wanted: str | None, free_port: Callable[[],
     if wanted is not None and not wanted.strip():
         raise SettingsError("--model needs a name, for example --model demo")
     configured = settings.openai_api_key is not None or settings.openai_base_url is not None
-    if wanted is not None and wanted.startswith(DEMO_NAME):
+    if wanted is not None and wanted.startswith(DEMO_MODEL):
         notice = "The demo model answers, as asked for with --model."
         return _demo(settings, wanted, free_port(), notice=notice)
     if configured:
         return ModelChoice({"ASYNCCHAT_MODEL": wanted} if wanted is not None else {})
     if wanted is not None:
         raise SettingsError(f"no model service is configured to serve {wanted!r}: {HOW_TO_CONFIGURE}")
-    name = settings.model if settings.model.startswith(DEMO_NAME) else DEMO_NAME
+    name = settings.model if settings.model.startswith(DEMO_MODEL) else DEMO_MODEL
     notice = f"The demo model answers. For a real one {HOW_TO_CONFIGURE}, and start again."
     return _demo(settings, name, free_port(), notice=notice)
 

@@ -10,17 +10,20 @@ import difflib
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import SettingsError
 
 PREFIX = "ASYNCCHAT_"
+WEB_SCHEMES = ("http", "https")
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
 # The cheapest current model of OpenAI's that answers ordinary chat well.
 DEFAULT_OPENAI_MODEL = "gpt-5.4-mini"
+# Every name that starts so is served by the demo model.
+DEMO_MODEL = "demo"
 
 
 def _plain(name: str) -> AliasChoices:
@@ -49,6 +52,8 @@ class Settings(BaseSettings):
     redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias=_plain("REDIS_URL"), repr=False)
     openai_api_key: str | None = Field(None, validation_alias=_plain("OPENAI_API_KEY"), repr=False)
     openai_base_url: str | None = Field(None, validation_alias=_plain("OPENAI_BASE_URL"), repr=False)
+    # Who answers while neither of the two above is set; docker-compose.yml names its demo model here.
+    demo_base_url: str | None = None
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
@@ -76,6 +81,18 @@ class Settings(BaseSettings):
     max_model_calls: int = Field(2, ge=1, le=100)
     retry_base_seconds: float = Field(1, gt=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fall_back_on_demo(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Without a service of its own a process asks the demo model, which knows no other's model names."""
+        demo = str(values.get("demo_base_url") or "")
+        is_configured = bool(values.get("OPENAI_API_KEY") or values.get("OPENAI_BASE_URL"))
+        if is_configured or _scheme(demo) not in WEB_SCHEMES:
+            return values
+        wanted = str(values.get("model", DEMO_MODEL))
+        name = wanted if wanted.startswith(DEMO_MODEL) else DEMO_MODEL
+        return {**values, "OPENAI_BASE_URL": demo, "model": name, "models": ""}
+
     @field_validator("models", mode="before")
     @classmethod
     def _split_models(cls, value: object) -> object:
@@ -97,10 +114,10 @@ class Settings(BaseSettings):
             raise ValueError("must start with sqlite:///")
         return value
 
-    @field_validator("openai_base_url")
+    @field_validator("openai_base_url", "demo_base_url")
     @classmethod
     def _check_base_url(cls, value: str | None) -> str | None:
-        if value is not None and _scheme(value) not in ("http", "https"):
+        if value is not None and _scheme(value) not in WEB_SCHEMES:
             raise ValueError("must start with http:// or https://")
         return value
 

@@ -56,6 +56,35 @@ def test_models_are_separated_by_commas_and_the_default_comes_first(monkeypatch:
     assert get_settings().offered_models == ("b", "a", "c")
 
 
+def test_the_demo_model_answers_while_no_service_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCCHAT_DEMO_BASE_URL", "http://demo-model:8100/v1")
+    monkeypatch.setenv("ASYNCCHAT_MODELS", "gpt-x,gpt-y")
+    settings = get_settings()
+    assert settings.openai_base_url == "http://demo-model:8100/v1"
+    assert settings.offered_models == ("demo",)
+
+
+@pytest.mark.parametrize(("wanted", "name"), [("demo-slow", "demo-slow"), ("gpt-x", "demo")])
+def test_the_demo_model_knows_only_its_own_names(wanted: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCCHAT_DEMO_BASE_URL", "http://demo-model:8100/v1")
+    monkeypatch.setenv("ASYNCCHAT_MODEL", wanted)
+    assert get_settings().model == name
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "base_url"),
+    [("OPENAI_API_KEY", "sk-x", None), ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1")],
+)
+def test_a_configured_service_answers_instead_of_the_demo_model(
+    variable: str, value: str, base_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCCHAT_DEMO_BASE_URL", "http://demo-model:8100/v1")
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+    monkeypatch.setenv(variable, value)
+    assert get_settings().openai_base_url == base_url
+    assert get_settings().model == DEFAULT_OPENAI_MODEL
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "reason"),
     [
@@ -64,6 +93,7 @@ def test_models_are_separated_by_commas_and_the_default_comes_first(monkeypatch:
         ("REDIS_URL", "http://127.0.0.1", "must start with redis://"),
         ("REDIS_URL", "127.0.0.1:6379", "must start with redis://"),
         ("OPENAI_BASE_URL", "api.example.com/v1", "must start with http:// or https://"),
+        ("ASYNCCHAT_DEMO_BASE_URL", "demo-model:8100/v1", "must start with http:// or https://"),
         ("ASYNCCHAT_PORT", "eighty", "valid integer"),
         ("ASYNCCHAT_PORT", "65536", "less than or equal to 65535"),
         ("ASYNCCHAT_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
