@@ -84,6 +84,15 @@ def migrate() -> None:
     click.echo(bring_up_to_date(get_settings().database_url))
 
 
+@commands.command()
+@click.argument("role", type=click.Choice(["api", "worker"]))
+def health(role: str) -> None:
+    """Tell whether this machine's gateway or worker does its work; exit code 1 if not."""
+    from cli.health import check_api, check_worker
+
+    click.echo(check_api() if role == "api" else check_worker())
+
+
 def main() -> NoReturn:
     """Run the command; whatever goes wrong on purpose is one sentence on stderr."""
     sentence, code = _run()

@@ -18,6 +18,7 @@ class Readiness:
 
     workers: int
     redis_answers: bool
+    seconds_since_sweep: float = 0.0
 
 
 def ask_readiness(host: str, port: int) -> Readiness | None:
@@ -33,4 +34,9 @@ def ask_readiness(host: str, port: int) -> Readiness | None:
         connection.close()
     if answer.status != http.client.OK or not isinstance(found, dict):
         return None
-    return Readiness(int(found.get("workers", 0)), redis_answers=found.get("redis") == "ok")
+    sweeper = found.get("sweeper") or {}
+    return Readiness(
+        int(found.get("workers", 0)),
+        redis_answers=found.get("redis") == "ok",
+        seconds_since_sweep=float(sweeper.get("seconds_since_sweep", 0)),
+    )

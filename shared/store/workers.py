@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 
 from shared.database.models import workers
 
@@ -24,6 +24,12 @@ def beats(connection: Connection) -> dict[str, int]:
     return {row.id: row.beat for row in connection.execute(select(workers.c.id, workers.c.beat))}
 
 
+def beats_on(connection: Connection, host: str, *, role: str) -> dict[str, int]:
+    """The last beat of every process of one role on one host."""
+    query = select(workers.c.id, workers.c.beat).where(workers.c.host == host, _has_role(role))
+    return {row.id: row.beat for row in connection.execute(query)}
+
+
 def remove(connection: Connection, process_id: str) -> None:
     """Takes the process out, when it ends in good order."""
     connection.execute(delete(workers).where(workers.c.id == process_id))
@@ -43,5 +49,9 @@ def lock(connection: Connection, process_id: str) -> bool:
 
 def count(connection: Connection, role: str) -> int:
     """How many processes of this role there are."""
-    query = select(func.count()).select_from(workers).where(workers.c.id.startswith(role + "_", autoescape=True))
+    query = select(func.count()).select_from(workers).where(_has_role(role))
     return int(connection.execute(query).scalar_one())
+
+
+def _has_role(role: str) -> ColumnElement[bool]:
+    return workers.c.id.startswith(role + "_", autoescape=True)

@@ -34,3 +34,10 @@ def test_processes_are_counted_by_role(tables: Tables) -> None:
     for process in ("worker_a", "worker_b", "api_c", "workerx"):
         tables.worker(process)
     assert (tables(workers.count, "worker"), tables(workers.count, "api"), tables(workers.count, "cli")) == (2, 1, 0)
+
+
+def test_the_beats_of_one_role_on_one_host(tables: Tables) -> None:
+    for process in ("worker_a", "api_b"):
+        tables.worker(process)
+    tables(workers.register, "worker_c", host="there", now=1)
+    assert tables(workers.beats_on, "here", role="worker") == {"worker_a": 1}
