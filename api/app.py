@@ -7,10 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import metadata
-from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from sqlalchemy.exc import DBAPIError
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
@@ -20,8 +18,8 @@ from api.dependencies import Resources
 from api.edge import Edge
 from api.live.hub import Hub
 from api.live.shutdown import told_of_shutdown
+from api.openapi_document import DESCRIPTION, TAGS, openapi_document
 from api.routes import conversations, docs, health, messages, models, replies, turns
-from api.schemas.responses import ProblemAnswer
 from shared import logging as log_lines
 from shared.database.access import Database
 from shared.database.engine import open_engine, parse_url, sqlite_path
@@ -40,21 +38,6 @@ from shared.sweeper import Sweeper
 # In the order in which requests look for their route: the busiest first.
 _MODULES = (turns, replies, conversations, messages, models, health, docs)
 STOP_SECONDS = 1.0
-_DESCRIPTION = """\
-Conversations with language models: say something, get on with your day, fetch the reply when it is there.
-
-Every answer to a question you can wait for takes `?wait=20`; errors are problems (RFC 9457), explained at
-`/errors/<code>`.
-"""
-_TAGS = [
-    {"name": "Conversations", "description": "What belongs together: messages, settings, and what is being answered."},
-    {"name": "Turns", "description": "Ask, and follow what was asked."},
-    {"name": "Replies", "description": "Answers in the making, and made."},
-    {"name": "Messages", "description": "What was said, page by page."},
-    {"name": "Models", "description": "The names to choose from."},
-    {"name": "Health", "description": "For whoever runs this."},
-    {"name": "Documentation", "description": "What error codes mean."},
-]
 
 
 def create_app() -> FastAPI:
@@ -69,7 +52,7 @@ def create_app() -> FastAPI:
     app = FastAPI(
         title="Async Chat API",
         version=_version(),
-        description=_DESCRIPTION,
+        description=DESCRIPTION,
         # Their routes themselves rather than include_router: the framework matches an included router twice.
         routes=_routes(),
         docs_url=None,
@@ -78,11 +61,11 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
         middleware=[Middleware(Edge)],
         lifespan=_lifespan,
-        openapi_tags=_TAGS,
+        openapi_tags=TAGS,
     )
     app.state.settings = settings
     errors.install(app)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # the way the framework documents
+    app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]  # the way the framework documents
     return app
 
 
@@ -156,15 +139,3 @@ async def _stop_soon(stop: Callable[[], Awaitable[None]]) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_SECONDS):
             await stop()
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The document, with the schema that the error answers refer to."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
-        )
-        problem = ProblemAnswer.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"]["schemas"] |= problem.pop("$defs", {}) | {ProblemAnswer.__name__: problem}
-        app.openapi_schema = document
-    return app.openapi_schema

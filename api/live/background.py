@@ -18,7 +18,9 @@ def is_cancelled() -> bool:
 
 
 async def end(task: asyncio.Task[None]) -> None:
-    """Cancels the task until it has ended."""
+    """Cancels the task until it has ended, however it does."""
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=_AGAIN_SECONDS)
+    if not task.cancelled():
+        task.exception()  # Looked at, so that nobody complains that it was not.

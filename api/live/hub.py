@@ -56,7 +56,7 @@ class Hub:
             on_notice=self.wake,
             on_acknowledged=self._acknowledge,
             # Whatever was announced while nobody listened shows in the versions.
-            on_connected=self._poll_now.set,
+            on_turn=self._poll_now.set,
         )
 
     @property

@@ -35,7 +35,7 @@ class Subscription:
     """Keeps the wanted conversations subscribed, over every loss of Redis.
 
     `wanted()` are the conversations to hear of; `on_notice` hears each announcement, `on_acknowledged` that Redis
-    sends them from now on, and `on_connected` that all wanted ones are subscribed again.
+    sends them from now on, and `on_turn` that Redis came, with all wanted ones subscribed, or went.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Subscription:
         wanted: Callable[[], Collection[str]],
         on_notice: Callable[[str], None],
         on_acknowledged: Callable[[str], None],
-        on_connected: Callable[[], None],
+        on_turn: Callable[[], None],
     ) -> None:
         self._redis = Redis.from_url(
             url,
@@ -57,7 +57,7 @@ class Subscription:
         self._wanted = wanted
         self._on_notice = on_notice
         self._on_acknowledged = on_acknowledged
-        self._on_connected = on_connected
+        self._on_turn = on_turn
         self._dirty: set[str] = set()
         self._has_dirty = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -84,17 +84,18 @@ class Subscription:
 
     async def _run_forever(self) -> None:
         pause = _FIRST_RETRY_SECONDS
-        while not is_cancelled():
+        while True:
             try:
                 await self._run_connection()
-            except* (RedisError, OSError) as errors:
+            except (RedisError, OSError) as error:
                 if self._is_reachable:
-                    log.warning("Redis is away, so changes are looked up in the database: %s", errors.exceptions[0])
+                    log.warning("Redis is away, so changes are looked up in the database: %s", error)
                 pause = _FIRST_RETRY_SECONDS if self.is_connected else min(2 * pause, _LONGEST_RETRY_SECONDS)
-            except* Exception:
+            except Exception:
                 log.exception("the subscription failed")
                 pause = _LONGEST_RETRY_SECONDS
             self._is_open = self._is_reachable = self.is_connected = False
+            self._on_turn()
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
 
     async def _run_connection(self) -> None:
@@ -104,9 +105,11 @@ class Subscription:
             await pubsub.connect()  # type: ignore[no-untyped-call]  # redis-py does not annotate it
             self._is_open = True
             self._dirty = set(self._wanted())
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._send_commands(pubsub))
-                both.create_task(self._listen(pubsub))
+            sender = asyncio.create_task(self._send_commands(pubsub), name="subscription commands")
+            try:
+                await self._listen(pubsub, sender)
+            finally:
+                await end(sender)
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py does not annotate it
@@ -128,9 +131,11 @@ class Subscription:
         for batch in _batches([item for item in dirty if item not in wanted]):
             await pubsub.unsubscribe(*batch)
 
-    async def _listen(self, pubsub: PubSub) -> None:
+    async def _listen(self, pubsub: PubSub, sender: asyncio.Task[None]) -> None:
         unanswered = 0
-        while not is_cancelled():
+        while True:
+            if sender.done():
+                sender.result()
             message = await pubsub.get_message(timeout=_PING_SECONDS)
             if message is None:
                 if unanswered == _UNANSWERED_PINGS:
@@ -150,7 +155,7 @@ class Subscription:
         if not self._is_reachable:
             log.warning("Redis is back")
         self._is_reachable = self.is_connected = True
-        self._on_connected()
+        self._on_turn()
 
 
 def _conversation_of(name: bytes) -> str:

@@ -1,0 +1,123 @@
+"""The documentation is true, works without a network, and its examples work when pasted."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from api.problems import CATALOGUE
+from api.schemas import responses
+from tests.integration.api.gateway import Gateway, PlayedWorker
+
+pytestmark = pytest.mark.anyio
+
+
+def _operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method.upper(), path, operation)
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    ]
+
+
+async def test_every_endpoint_is_documented(gateway: Gateway) -> None:
+    document = await gateway.get("/openapi.json")
+    assert document["info"]["title"] == "Async Chat API"
+    found = {f"{method} {path}" for method, path, _ in _operations(document)}
+    assert found == {
+        "POST /conversations/",
+        "GET /conversations/",
+        "GET /conversations/{conversation_id}/",
+        "PATCH /conversations/{conversation_id}/",
+        "DELETE /conversations/{conversation_id}/",
+        "GET /conversations/{conversation_id}/messages/",
+        "POST /conversations/{conversation_id}/messages/",
+        "POST /conversations/{conversation_id}/ask-message/",
+        "GET /conversations/{conversation_id}/turns/{turn}/",
+        "GET /replies/",
+        "GET /replies/{reply_id}/",
+        "GET /models/",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /errors/{code}",
+    }
+    for _, path, operation in _operations(document):
+        assert operation["summary"]
+        assert operation["tags"]
+        assert operation["description"], path
+
+
+async def test_all_references_of_the_document_lead_somewhere(gateway: Gateway) -> None:
+    text = (await gateway.client.get("/openapi.json")).text
+    schemas = (await gateway.get("/openapi.json"))["components"]["schemas"]
+    named = set(re.findall(r'"#/components/schemas/(\w+)"', text))
+    assert named <= schemas.keys()
+    assert "HTTPValidationError" not in text
+
+
+async def test_answers_are_as_documented(gateway: Gateway, worker: PlayedWorker) -> None:
+    created = await gateway.client.post("/conversations/", json={"message": {"content": "Hello", "n": 3}})
+    conversation_id = created.json()["id"]
+    first, second, third = await worker.claim()
+    await worker.complete(first)
+    await worker.fail(second)
+    await worker.write(third, "Hel")
+    turn = await gateway.ask(conversation_id)
+    appended = await gateway.client.post(
+        f"/conversations/{conversation_id}/messages/", json={"role": "user", "content": "x"}
+    )
+    path = f"/conversations/{conversation_id}/"
+    expected: list[tuple[type[BaseModel], Any]] = [
+        (responses.CreatedConversation, created.json()),
+        (responses.Turn, turn),
+        (responses.Message, appended.json()),
+        (responses.Conversation, await gateway.get(path)),
+        (responses.ConversationPage, await gateway.get("/conversations/")),
+        (responses.MessagePage, await gateway.get(f"{path}messages/")),
+        (responses.Turn, await gateway.get(f"{path}turns/1/")),
+        (responses.ReplyPage, await gateway.get("/replies/")),
+        (responses.Reply, await gateway.get(f"/replies/{turn['replies'][0]['id']}/")),
+        (responses.OfferedModels, await gateway.get("/models/")),
+        (responses.Health, await gateway.get("/healthz")),
+        (responses.Readiness, await gateway.get("/readyz")),
+        (responses.ErrorExplanation, await gateway.get("/errors/not_found")),
+        (responses.ProblemAnswer, (await gateway.client.get("/nope")).json()),
+        (responses.ProblemAnswer, (await gateway.client.get("/replies/?limit=0")).json()),
+    ]
+    for model, content in expected:
+        model.model_validate(content)
+
+
+async def test_the_examples_work_when_pasted(gateway: Gateway) -> None:
+    conversation_id = await gateway.new_conversation()
+    tried = 0
+    for method, path, operation in _operations(await gateway.get("/openapi.json")):
+        examples = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
+        for example in examples.values():
+            url = path.replace("{conversation_id}", conversation_id)
+            answer = await gateway.client.request(method, url, json=example["value"])
+            assert answer.status_code < 300, answer.text
+            tried += 1
+    assert tried >= 6
+
+
+async def test_the_documentation_needs_no_foreign_host(gateway: Gateway) -> None:
+    page = await gateway.client.get("/docs")
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert "//" not in re.sub(r"//\s", "", page.text).replace("<!--", "")
+    for url in re.findall(r'(?:href|src)="([^"]+)"', page.text):
+        asset = await gateway.client.get(url)
+        assert asset.status_code == 200
+        assert asset.headers["Cache-Control"] == "public, max-age=3600"
+        assert len(asset.content) > 500
+
+
+@pytest.mark.parametrize("code", sorted(CATALOGUE))
+async def test_every_error_code_is_explained(gateway: Gateway, code: str) -> None:
+    explained = await gateway.get(f"/errors/{code}")
+    assert explained["type"] == f"/errors/{code}"
+    assert explained["cause"]
+    assert explained["cure"]
