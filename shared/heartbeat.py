@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.5
 # A loop that has not turned for so many seconds in a row is stuck: the process ends and others take over.
-STUCK_SECONDS = 10
+STUCK_SECONDS = 10.0
+LOOK_SECONDS = 1.0
 EXIT_STUCK = 70
 
 
@@ -123,19 +124,29 @@ class Watchdog:
         self._stopped.set()
 
     def _run(self) -> None:
-        missed = 0
+        missed_seconds = 0.0
         while not self._stopped.is_set():
             self._turned.clear()
             try:
                 self._loop.call_soon_threadsafe(self._turned.set)
             except RuntimeError:
                 return  # The loop is closed: the process is on its way out.
-            if self._turned.wait(timeout=1):
-                missed = 0
-                self._stopped.wait(timeout=1)
+            if self._turned.wait(timeout=LOOK_SECONDS):
+                missed_seconds = 0.0
+                self._stopped.wait(timeout=LOOK_SECONDS)
                 continue
-            missed += 1
-            if missed >= STUCK_SECONDS:
-                log.critical("the event loop has not turned for %d seconds; this process ends", STUCK_SECONDS)
-                faulthandler.dump_traceback()
-                os._exit(EXIT_STUCK)
+            missed_seconds += LOOK_SECONDS
+            if missed_seconds >= STUCK_SECONDS:
+                self._end_process()
+
+    def _end_process(self) -> None:
+        """Says why, if that is possible within a moment: the loop may be stuck in the very middle of logging."""
+        last_words = threading.Thread(target=_tell_why, daemon=True)
+        last_words.start()
+        last_words.join(timeout=LOOK_SECONDS)
+        os._exit(EXIT_STUCK)
+
+
+def _tell_why() -> None:
+    log.critical("the event loop has not turned for %d seconds; this process ends", STUCK_SECONDS)
+    faulthandler.dump_traceback()

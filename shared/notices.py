@@ -33,6 +33,7 @@ class Notifier:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._reachable = True
+        self._stopping = False
 
     def start(self) -> None:
         """Starts publishing."""
@@ -40,9 +41,11 @@ class Notifier:
 
     async def stop(self) -> None:
         """Publishes what is left, within a moment, and ends."""
+        # Not by cancelling: the Redis client swallows a cancellation that comes while it connects.
+        self._stopping = True
+        self._wake.set()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await self._task
         await self._publish()
 
     def announce(self, conversation_id: str) -> None:
@@ -52,7 +55,7 @@ class Notifier:
             self._wake.set()
 
     async def _publish_forever(self) -> None:
-        while True:
+        while not self._stopping:
             await self._wake.wait()
             self._wake.clear()
             await self._publish()
