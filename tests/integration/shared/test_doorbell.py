@@ -1,13 +1,21 @@
-"""The doorbell where there is no Redis."""
+"""The doorbell, with a real server, without one, and with one that comes and goes."""
 
 from __future__ import annotations
 
-import pytest
+import base64
+import json
+from collections.abc import Iterator
 
-from shared.doorbell import SENDER_TIMEOUT_SECONDS, Doorbell
+import pytest
+from redis import Redis
+
+from shared import doorbell as doorbell_module
+from shared.doorbell import QUEUE, SENDER_TIMEOUT_SECONDS, TASK, Doorbell
 from tests.fixtures.settings import settings_with
+from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until
 from tests.fixtures.workers import NO_REDIS
+from tests.integration.shared.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -24,3 +32,126 @@ async def test_an_absent_redis_is_noticed_at_once() -> None:
     await until(is_noticed, seconds=SENDER_TIMEOUT_SECONDS)
     doorbell.stop()
     assert not doorbell.is_alive
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that does not answer is given up soon."""
+    monkeypatch.setattr(doorbell_module, "SENDER_TIMEOUT_SECONDS", 0.3)
+
+
+@pytest.fixture
+def doorbell(valkey: Valkey) -> Iterator[Doorbell]:
+    """A doorbell that is not started yet."""
+    doorbell = Doorbell(settings_with(redis_url=valkey.url))
+    yield doorbell
+    doorbell.stop()
+    assert not doorbell.is_alive
+
+
+def bells(valkey: Valkey) -> list[list[str]]:
+    """The ids of each task that waits in the queue, oldest first."""
+    with Redis.from_url(valkey.client_url) as redis:
+        waiting = [json.loads(message) for message in redis.lrange(QUEUE, 0, -1)]
+    assert {message["headers"]["task"] for message in waiting} <= {TASK}
+    assert {message["content-type"] for message in waiting} <= {"application/json"}
+    return [json.loads(base64.b64decode(message["body"]))[0][0] for message in reversed(waiting)]
+
+
+async def test_a_bell_on_a_quiet_day_carries_one_reply(doorbell: Doorbell, valkey: Valkey) -> None:
+    doorbell.start()
+    rung: list[list[str]] = []
+    for reply_id in ("reply_0", "reply_1", "reply_2"):
+        rung.append([reply_id])
+        doorbell.ring([reply_id])
+        await eventually(lambda: len(bells(valkey)) == len(rung))
+    assert bells(valkey) == rung
+    assert doorbell.last_error is None
+
+
+async def test_a_doorbell_that_is_behind_rings_for_several_at_once(doorbell: Doorbell, valkey: Valkey) -> None:
+    ids = [f"reply_{number}" for number in range(20)]
+    for reply_id in ids:
+        doorbell.ring([reply_id])
+    doorbell.start()
+    await eventually(lambda: len(bells(valkey)) == 3)
+    assert bells(valkey) == [ids[:8], ids[8:16], ids[16:]]
+
+
+async def test_stopping_rings_what_is_left(doorbell: Doorbell, valkey: Valkey) -> None:
+    doorbell.ring([f"reply_{number}" for number in range(10)])
+    doorbell.start()
+    doorbell.stop()
+    assert [len(ids) for ids in bells(valkey)] == [8, 2]
+
+
+def test_what_waits_is_bounded_and_the_oldest_are_dropped() -> None:
+    doorbell = Doorbell(settings_with(redis_url=NO_REDIS))
+    doorbell.ring([f"reply_{number}" for number in range(10_003)])
+    assert len(doorbell._pending) == 10_000
+    assert doorbell._pending[0] == "reply_3"
+
+
+async def test_a_killed_redis_is_told_of_and_found_again(
+    doorbell: Doorbell, valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    doorbell.start()
+    doorbell.ring(["reply_0"])
+    await eventually(lambda: bells(valkey))
+    valkey.kill()
+    for number in range(1, 4):
+        doorbell.ring([f"reply_{number}"])
+        await eventually(lambda: not doorbell._pending)
+    await eventually(lambda: doorbell.last_error)
+    assert doorbell.is_alive
+    valkey.start()
+    doorbell.ring(["reply_4"])
+    await eventually(lambda: bells(valkey))
+    await eventually(lambda: doorbell.last_error is None)
+    assert bells(valkey) == [["reply_4"]]
+    said = [record.getMessage() for record in caplog.records if record.name == "shared.doorbell"]
+    assert len(said) == 2
+    assert said[0].startswith("the doorbell does not ring")
+    assert said[1] == "the doorbell rings again"
+
+
+async def test_a_frozen_redis_holds_up_nobody_who_rings(doorbell: Doorbell, valkey: Valkey) -> None:
+    doorbell.start()
+    doorbell.ring(["reply_0"])
+    await eventually(lambda: bells(valkey))
+    with valkey.frozen():
+        for _ in range(1_000):
+            doorbell.ring(["reply_1"])
+        await eventually(lambda: doorbell.last_error)
+    assert doorbell.is_alive
+    await eventually(lambda: bells(valkey))  # The server is back before the next bell.
+    doorbell.ring(["reply_2"])
+    await eventually(lambda: ["reply_2"] in bells(valkey))
+
+
+async def test_a_doorbell_ends_while_redis_is_frozen(doorbell: Doorbell, valkey: Valkey) -> None:
+    doorbell.start()
+    doorbell.ring(["reply_0"])
+    await eventually(lambda: bells(valkey))
+    with valkey.frozen():
+        doorbell.ring(["reply_1"])
+        await eventually(lambda: not doorbell._pending)
+        doorbell.stop()
+        await eventually(lambda: not doorbell.is_alive)
+
+
+async def test_what_cannot_be_sent_does_not_end_the_doorbell(doorbell: Doorbell, valkey: Valkey) -> None:
+    doorbell.start()
+    doorbell.ring([object()])  # type: ignore[list-item]  # which JSON cannot carry
+    await eventually(lambda: doorbell.last_error)
+    doorbell.ring(["reply_1"])
+    await eventually(lambda: bells(valkey) == [["reply_1"]])
+
+
+async def test_a_doorbell_that_is_stopped_while_redis_is_gone_ends_in_good_order(
+    doorbell: Doorbell, valkey: Valkey
+) -> None:
+    doorbell.start()
+    doorbell.ring(["reply_0"])
+    await eventually(lambda: bells(valkey))
+    valkey.kill()
