@@ -230,6 +230,20 @@ async def test_a_write_that_waits_too_long_for_sqlites_lock_never_happens(
     assert bench.stored() == {"later"}
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_a_write_that_has_begun_is_not_withdrawn_however_long_it_takes(bench: Bench) -> None:
+    go_on = threading.Event()
+
+    def dawdle(connection: Connection, name: str) -> str:
+        go_on.wait()
+        return add(connection, name)
+
+    slow = asyncio.ensure_future(bench.writer.write(dawdle, "slow"))
+    asyncio.get_running_loop().call_later(4 * writer_module.BEGIN_WITHIN_SECONDS, go_on.set)
+    assert await slow == "slow"
+    assert bench.stored() == {"slow"}
+
+
 async def test_a_call_that_was_withdrawn_does_not_hold_back_the_rest_of_its_batch(
     bench: Bench, impatient: pytest.MonkeyPatch
 ) -> None:
