@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, bindparam, case, distinct, func, insert, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, case, distinct, func, insert, select
 
 from shared.database.models import is_live, messages, replies
 from shared.reply_status import ReplyStatus
@@ -23,21 +23,31 @@ _turns_ahead = (
     .correlate(replies)
     .scalar_subquery()
 )
-_READ: Select[Any] = select(
-    *(column for column in replies.c if column.name not in {"deltas", "partial"}),
-    messages.c.id.label("message_id"),
-    func.coalesce(messages.c.content, replies.c.partial, "").label("content"),
-    case((replies.c.status == ReplyStatus.QUEUED, _turns_ahead), else_=0).label("turns_ahead"),
-).select_from(replies.outerjoin(messages, messages.c.reply_id == replies.c.id))
 
+
+def _read(turns_ahead: ColumnElement[int]) -> Select[Any]:
+    return select(
+        *(column for column in replies.c if column.name not in {"deltas", "partial"}),
+        messages.c.id.label("message_id"),
+        func.coalesce(messages.c.content, replies.c.partial, "").label("content"),
+        case((replies.c.status == ReplyStatus.QUEUED, turns_ahead), else_=0).label("turns_ahead"),
+    ).select_from(replies.outerjoin(messages, messages.c.reply_id == replies.c.id))
+
+
+_READ = _read(_turns_ahead)
 _BY_ID = _READ.where(replies.c.tenant_id == bindparam("tenant_id"), replies.c.id == bindparam("reply_id"))
 _OF_TURN = _READ.where(
     replies.c.conversation_id == bindparam("conversation_id"), replies.c.turn == bindparam("turn")
 ).order_by(replies.c.candidate)
-_LIVE_OF_CONVERSATION = _READ.where(
-    replies.c.conversation_id == bindparam("conversation_id"),
-    is_live(replies),
-).order_by(replies.c.turn, replies.c.candidate)
+# Here all that counts is read anyway, and counting it anew for each row would take the square of a long queue.
+_LIVE_OF_CONVERSATION = (
+    _read(func.dense_rank().over(order_by=replies.c.turn) - 1)
+    .where(
+        replies.c.conversation_id == bindparam("conversation_id"),
+        is_live(replies),
+    )
+    .order_by(replies.c.turn, replies.c.candidate)
+)
 _COUNT_TURNS_AHEAD = select(func.count(distinct(replies.c.turn))).where(
     replies.c.conversation_id == bindparam("conversation_id"),
     replies.c.turn < bindparam("turn"),

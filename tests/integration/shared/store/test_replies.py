@@ -87,6 +87,16 @@ def test_live_replies_are_those_that_are_to_end_in_order(tables: Tables) -> None
     assert [row["id"] for row in tables(replies.live, conversation_id)] == [*running, *queued]
 
 
+def test_live_replies_know_how_many_turns_are_ahead_of_them(tables: Tables) -> None:
+    conversation_id = tables.conversation()
+    for _ in range(3):
+        tables.ask(conversation_id, n=2)
+    tables.claim(limit=1)
+    rows = tables(replies.live, conversation_id)
+    assert [row["turns_ahead"] for row in rows] == [0, 0, 1, 1, 2, 2]
+    assert [dict(row) for row in rows] == [view(tables, row["id"]) for row in rows]
+
+
 @pytest.fixture
 def several(tables: Tables) -> list[str]:
     """Six replies of three conversations, newest first; the oldest is completed."""
