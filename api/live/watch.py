@@ -21,6 +21,11 @@ class Watch:
         """Whether it waits, with what it has `seen` up to date, rather than just reading."""
         return self._waiter is not None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no use in waiting any more."""
+        return self._ended
+
     def begin_reading(self) -> None:
         """What changed before this is in what is read after it."""
         self._woken = False
@@ -29,7 +34,7 @@ class Watch:
         """Waits for a change after `begin_reading`, having seen that version.
 
         Returns:
-            False when the time is up or the waiting is over: read once more and answer.
+            False when the time is up or the waiting is over.
         """
         if self._ended:
             return False

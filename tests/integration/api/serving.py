@@ -54,7 +54,8 @@ def served_gateway(database_url: str, redis_url: str, log: Path, **settings: str
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, **settings}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ASYNCCHAT_", "OPENAI_"))}
+    environment |= {"DATABASE_URL": database_url, "REDIS_URL": redis_url, **settings}
     with log.open("wb") as output:
         process = subprocess.Popen(command(port), env=environment, stdout=output, stderr=output)
     served = Served(process, port, log)

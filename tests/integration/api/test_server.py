@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
+from shared.database.schema import migrate
 from shared.notices import channel
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until
@@ -25,6 +26,16 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def served(database_url: str, shared_valkey: Valkey, tmp_path: Path) -> Iterator[Served]:
     with served_gateway(database_url, shared_valkey.url, tmp_path / "gateway.log") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def unharmed(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One process for all tests after which it should be as before."""
+    folder = tmp_path_factory.mktemp("served")
+    database_url = f"sqlite:///{folder / 'asyncchat.db'}"
+    migrate(database_url)
+    with served_gateway(database_url, shared_valkey.url, folder / "gateway.log") as process:
         yield process
 
 
@@ -115,18 +126,18 @@ async def test_who_hangs_up_is_waited_for_no_longer(served: Served, shared_valke
         pytest.param(b"GET http://elsewhere/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", id="absolute"),
     ],
 )
-def test_strange_bytes_break_nothing(served: Served, request_bytes: bytes) -> None:
-    received = served.exchange(request_bytes)
+def test_strange_bytes_break_nothing(unharmed: Served, request_bytes: bytes) -> None:
+    received = unharmed.exchange(request_bytes)
     assert not received.startswith(b"HTTP/1.1 5"), received[:300]
-    assert httpx2.get(f"{served.url}/healthz").status_code == 200
-    assert "Traceback" not in served.log()
+    assert httpx2.get(f"{unharmed.url}/healthz").status_code == 200
+    assert "Traceback" not in unharmed.log()
 
 
-def test_a_body_that_never_comes_leaves_others_alone(served: Served) -> None:
+def test_a_body_that_never_comes_leaves_others_alone(unharmed: Served) -> None:
     cut = b"POST /conversations/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
-    assert served.exchange(cut) == b""
-    assert httpx2.get(f"{served.url}/healthz").status_code == 200
-    assert "Traceback" not in served.log()
+    assert unharmed.exchange(cut) == b""
+    assert httpx2.get(f"{unharmed.url}/healthz").status_code == 200
+    assert "Traceback" not in unharmed.log()
 
 
 def test_without_tables_it_does_not_start_and_says_what_to_do(shared_valkey: Valkey, tmp_path: Path) -> None:
