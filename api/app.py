@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import metadata
@@ -25,7 +26,7 @@ from shared.database.access import Database
 from shared.database.engine import open_engine, parse_url, sqlite_path
 from shared.database.schema import require_head
 from shared.doorbell import Doorbell
-from shared.errors import SettingsError
+from shared.errors import AsyncChatError, SettingsError
 from shared.heartbeat import Heartbeat
 from shared.interpreter import hand_over_quickly
 from shared.notices import Notifier
@@ -43,12 +44,19 @@ STOP_SECONDS = 1.0
 def create_app() -> FastAPI:
     """The application, from the settings of the process.
 
-    Raises:
-        SettingsError: a setting is wrong, or the database has not the tables of this version.
+    It is what servers call, which would show a traceback of whatever it raises: where a setting is wrong, or the
+    database has not the tables of this version, it says so in one sentence and ends the process.
     """
-    settings = get_settings()
-    log_lines.configure(settings)
-    _require_tables(settings)
+    try:
+        settings = get_settings()
+        log_lines.configure(settings)
+        _require_tables(settings)
+    except AsyncChatError as error:
+        sys.exit(f"asyncchat: {error}")
+    return _application(settings)
+
+
+def _application(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="Async Chat API",
         version=_version(),
