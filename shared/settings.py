@@ -19,6 +19,7 @@ from shared.errors import SettingsError
 
 PREFIX = "ASYNCCHAT_"
 WEB_SCHEMES = ("http", "https")
+DATABASE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg", "postgres")
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
 # The cheapest current model of OpenAI's that answers ordinary chat well.
 DEFAULT_OPENAI_MODEL = "gpt-5.4-mini"
@@ -110,8 +111,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: str) -> str:
-        if _scheme(value) != "sqlite":
-            raise ValueError("must start with sqlite:///")
+        if _scheme(value) not in DATABASE_SCHEMES:
+            raise ValueError("must start with sqlite:/// or postgresql://")
         return value
 
     @field_validator("openai_base_url", "demo_base_url")

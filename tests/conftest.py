@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from shared.database.access import Database
-from shared.database.schema import migrate
 from shared.settings import get_settings
+from tests.fixtures.databases import Databases, choose, running_databases
 from tests.fixtures.valkey import Valkey, running_valkey
+
+# Before anything opens a database.
+choose()
 
 
 @pytest.fixture
@@ -32,19 +34,16 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 @pytest.fixture(scope="session")
-def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One migrated file that every test copies, since migrating takes longer than most tests."""
-    path = tmp_path_factory.mktemp("database") / "migrated.db"
-    migrate(f"sqlite:///{path}")
-    return path
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """Where new databases come from; TEST_DATABASE chooses the kind."""
+    with running_databases(tmp_path_factory.mktemp("databases")) as databases:
+        yield databases
 
 
 @pytest.fixture
-def database_url(_migrated_file: Path, tmp_path: Path) -> str:
+def database_url(databases: Databases, tmp_path: Path) -> str:
     """A database of the test's own, migrated and empty."""
-    path = tmp_path / "asyncchat.db"
-    shutil.copyfile(_migrated_file, path)
-    return f"sqlite:///{path}"
+    return databases.new(tmp_path)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
+from shared.database import postgresql
 from shared.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ def parse_url(database_url: str) -> URL:
                 "wrong setting: DATABASE_URL must name a file that several processes can share, like sqlite:///data/chat.db"
             )
         _refuse_network_file_system(Path(url.database))
+    elif not url.database:
+        raise SettingsError("wrong setting: DATABASE_URL must name a database, like postgresql://user@host/chat")
     return url
 
 
@@ -106,7 +109,7 @@ def open_engine(url: URL, *, read_only: bool) -> Engine:
         "json_deserializer": orjson.loads,
     }
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, **options)
+        return _open_postgresql(url, read_only=read_only, options=options)
     module = sqlite_module()
     engine = create_engine(
         url, module=module, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}, **options
@@ -131,6 +134,14 @@ def open_engine(url: URL, *, read_only: bool) -> Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _open_postgresql(url: URL, *, read_only: bool, options: dict[str, Any]) -> Engine:
+    if read_only:
+        # What one `read` looks up belongs to one moment, as it does on SQLite.
+        options["isolation_level"] = "REPEATABLE READ"
+        options["execution_options"] = {"postgresql_readonly": True}
+    return create_engine(postgresql.with_driver(url), connect_args=postgresql.connect_arguments(), **options)
 
 
 def prepare_sqlite(path: Path) -> SqliteMode:

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from shared.database import postgresql
 from shared.database.engine import open_engine, parse_url, prepare_sqlite, sqlite_path
 from shared.database.file_lock import FileLock
 from shared.errors import SettingsError
@@ -36,6 +37,8 @@ def migrate(database_url: str) -> None:
             if path:
                 prepare_sqlite(path)
             with open_engine(url, read_only=False).begin() as connection:
+                if not path:
+                    postgresql.hold_off_other_migrations(connection)
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
     except DBAPIError as error:

@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from shared.database import postgresql
 from shared.database.file_lock import FileLock
 from shared.errors import OutcomeUnknown, StorageBusy, StorageError, StorageUnavailable
 
@@ -28,6 +29,11 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 256
 # A call that has not begun by then is withdrawn: its caller hears "try again" and nothing is stored.
 BEGIN_WITHIN_SECONDS = 10.0
+# A call that loses against other transactions so often, alone, is refused.
+TRIES = 3
+
+# Marks a call of a batch that waited too long for a lock: its savepoint is undone and it is run alone afterwards.
+_PUT_ASIDE = StorageBusy("put aside")
 
 
 class _State(Enum):
@@ -52,6 +58,7 @@ class Writer:
 
     def __init__(self, engine: Engine, *, file_lock: FileLock | None) -> None:
         self._engine = engine
+        self._is_postgresql = engine.dialect.name == "postgresql"
         self._file_lock = file_lock
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._guard = threading.Lock()  # between a batch that begins and a caller that gives up
@@ -121,24 +128,45 @@ class Writer:
 
     def _write_batch(self, batch: list[_Call]) -> None:
         """Writes the batch and leaves a result or an error on each call. Raises nothing."""
+        for call in self._try(batch, may_repeat=True):
+            self._write_alone(call)
+
+    def _write_alone(self, call: _Call) -> None:
+        for tries_left in reversed(range(TRIES)):
+            call.error = None
+            if not self._try([call], may_repeat=tries_left > 0):
+                return
+
+    def _try(self, batch: list[_Call], *, may_repeat: bool) -> list[_Call]:
+        """One transaction. Returns the calls that lost against another transaction and may do as well alone."""
         try:
             with self._file_lock.held() if self._file_lock else nullcontext(), self._transaction() as connection:
-                with self._guard:
-                    begun = [call for call in batch if call.state is _State.WAITING]
-                    for call in begun:
-                        call.state = _State.BEGUN
+                begun = self._begin(batch)
                 if len(begun) == 1:
                     call = begun[0]
                     call.result = call.function(connection, *call.arguments, **call.keywords)
                 else:
+                    if self._is_postgresql:
+                        postgresql.shorten_lock_timeout(connection)
                     for call in begun:
                         _run_in_savepoint(connection, call)
         except BaseException as error:  # noqa: BLE001  A dead writer would take the whole process with it.
+            if may_repeat and postgresql.is_conflict(error):
+                return batch
             translated = _translate(error)
             if translated is not error:
                 log.warning("a batch of %d writes failed: %s", len(batch), error)
             for call in batch:
                 call.error = translated
+            return []
+        return [call for call in batch if call.error is _PUT_ASIDE]
+
+    def _begin(self, batch: list[_Call]) -> list[_Call]:
+        with self._guard:
+            begun = [call for call in batch if call.state is not _State.WITHDRAWN]
+            for call in begun:
+                call.state = _State.BEGUN
+        return begun
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -182,12 +210,14 @@ def _run_in_savepoint(connection: Connection, call: _Call) -> None:
     connection.exec_driver_sql("SAVEPOINT call")
     try:
         call.result = call.function(connection, *call.arguments, **call.keywords)
-    except Exception as error:  # noqa: BLE001  It is the caller's, and is raised there.
+    except Exception as error:
         try:
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT call")
         except DBAPIError as gone:
             raise (error if isinstance(error, DBAPIError) else gone) from None
-        call.error = _translate(error)
+        if postgresql.is_conflict(error):
+            raise  # The whole transaction is lost.
+        call.error = _PUT_ASIDE if postgresql.is_lock_timeout(error) else _translate(error)
     connection.exec_driver_sql("RELEASE SAVEPOINT call")
 
 
@@ -195,6 +225,8 @@ def _translate(error: BaseException) -> BaseException:
     """A driver's failure as one of ours; what a caller's function raised stays what it is."""
     if isinstance(error, StorageError | IntegrityError) or not isinstance(error, DBAPIError):
         return error
+    if postgresql.is_lock_timeout(error) or postgresql.is_conflict(error):
+        return StorageBusy("others keep writing to the same rows; nothing was stored")
     return StorageUnavailable(f"the database failed: {error.orig}")
 
 

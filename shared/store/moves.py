@@ -9,7 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, Row, and_, bindparam, case, exists, insert, literal, null, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
 
 from shared.database.models import attempts, is_running, messages, replies
 from shared.ending import Ending, Failure, Usage
@@ -65,7 +80,7 @@ _FINISH = (
         ),
         error_code=case((replies.c.stop_requested.is_(None), bindparam("new_error_code"))),
         error_message=case((replies.c.stop_requested.is_(None), bindparam("new_error_message"))),
-        error_retryable=case((replies.c.stop_requested.is_(None), bindparam("new_error_retryable"))),
+        error_retryable=case((replies.c.stop_requested.is_(None), cast(bindparam("new_error_retryable"), Boolean))),
         input_tokens=bindparam("new_input_tokens"),
         output_tokens=bindparam("new_output_tokens"),
         finished_at=bindparam("now"),
@@ -83,7 +98,7 @@ _REQUEUE = (
         available_at=bindparam("next_at"),
         tries=replies.c.tries - bindparam("tries_back"),
         model_calls=replies.c.model_calls - bindparam("calls_back"),
-        finished_at=case((replies.c.stop_requested.is_not(None), bindparam("now"))),
+        finished_at=case((replies.c.stop_requested.is_not(None), cast(bindparam("now"), BigInteger))),
     )
     .returning(replies)
 )

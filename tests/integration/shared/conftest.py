@@ -15,7 +15,9 @@ def tables(database_url: str) -> Iterator[Tables]:
     with open_engine(parse_url(database_url), read_only=False).connect() as connection:
         driver = connection.connection.dbapi_connection
         assert driver is not None
-        driver.execute("pragma synchronous=off")  # Nothing here is about disks.
+        # Nothing here is about disks.
+        is_sqlite = connection.dialect.name == "sqlite"
+        driver.execute("pragma synchronous=off" if is_sqlite else "set synchronous_commit = off")
         tables = Tables(connection)
         tables.record_moves()
         yield tables

@@ -88,8 +88,8 @@ def test_a_configured_service_answers_instead_of_the_demo_model(
 @pytest.mark.parametrize(
     ("variable", "value", "reason"),
     [
-        ("DATABASE_URL", "mysql://me@db/chat", "must start with sqlite:///"),
-        ("DATABASE_URL", "sqlite+aiosqlite:///chat.db", "must start with sqlite:///"),
+        ("DATABASE_URL", "mysql://me@db/chat", "must start with sqlite:/// or postgresql://"),
+        ("DATABASE_URL", "sqlite+aiosqlite:///chat.db", "must start with sqlite:/// or postgresql://"),
         ("REDIS_URL", "http://127.0.0.1", "must start with redis://"),
         ("REDIS_URL", "127.0.0.1:6379", "must start with redis://"),
         ("OPENAI_BASE_URL", "api.example.com/v1", "must start with http:// or https://"),

@@ -1,0 +1,77 @@
+"""What is PostgreSQL's own: how to connect, which failures mean "again", and who migrates first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import URL, Connection, func, select
+from sqlalchemy.exc import DBAPIError
+
+DRIVER = "postgresql+psycopg"
+
+# A call of a batch that waits this long for a row's lock is put aside and run alone, so that a batch holds up nobody
+# and two batches that want each other's rows part before PostgreSQL's deadlock check after a second.
+BATCH_LOCK_TIMEOUT = "250ms"
+# Alone it may wait longer: whoever holds a row here holds it for milliseconds.
+LOCK_TIMEOUT = "5s"
+# No statement of ours takes anything like this; one that hangs must not hold its locks for ever.
+STATEMENT_TIMEOUT = "30s"
+IDLE_IN_TRANSACTION_TIMEOUT = "30s"
+CONNECT_SECONDS = 5
+
+# PostgreSQL, appendix A, error codes.
+_LOCK_NOT_AVAILABLE = "55P03"
+_DEADLOCK_DETECTED = "40P01"
+_SERIALIZATION_FAILURE = "40001"
+# Any number that nobody else uses on this database.
+_MIGRATION_LOCK = 7_318_021_946
+
+
+def connect_arguments() -> dict[str, Any]:
+    """For psycopg and libpq. A dead server is noticed by keep-alives, a slow one by the time-outs."""
+    settings = {
+        "lock_timeout": LOCK_TIMEOUT,
+        "statement_timeout": STATEMENT_TIMEOUT,
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT,
+        "synchronous_commit": "on",
+        "timezone": "UTC",
+    }
+    return {
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        "application_name": "asyncchat",
+    }
+
+
+def with_driver(url: URL) -> URL:
+    """The URL with psycopg 3 as its driver, whichever of the usual spellings it came in."""
+    return url.set(drivername=DRIVER)
+
+
+def shorten_lock_timeout(connection: Connection) -> None:
+    """For the transaction of a batch."""
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BATCH_LOCK_TIMEOUT}'")
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Whether a row stayed locked for too long; only the savepoint it happened in is lost."""
+    return _state(error) == _LOCK_NOT_AVAILABLE
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the transaction was chosen to lose against another and would do as well the next time."""
+    return _state(error) in {_DEADLOCK_DETECTED, _SERIALIZATION_FAILURE}
+
+
+def _state(error: BaseException) -> str | None:
+    return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+
+
+def hold_off_other_migrations(connection: Connection) -> None:
+    """Lets one migration of a database run at a time, for the rest of its transaction."""
+    connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
