@@ -29,10 +29,15 @@ USAGE = Usage(input_tokens=12, output_tokens=34)
 COMPLETED = Ending(ReplyStatus.COMPLETED, "The answer.", USAGE)
 CUT_SHORT = Ending(ReplyStatus.INCOMPLETE, "The ans", USAGE, incomplete_reason=IncompleteReason.MAX_OUTPUT_TOKENS)
 
-_RECORD_MOVES = """
-create trigger record_moves after update on replies when old.status <> new.status or old.token <> new.token
-begin insert into moves_seen values (new.id, old.status, new.status, old.token, new.token); end
-"""
+_SEEN = "insert into moves_seen values (new.id, old.status, new.status, old.token, new.token);"
+_MOVED = "after update on replies {} when (old.status <> new.status or old.token <> new.token)"
+_RECORD_MOVES = {
+    "sqlite": f"create trigger record_moves {_MOVED.format('')} begin {_SEEN} end",
+    "postgresql": f"""
+        create function record_move() returns trigger language plpgsql as 'begin {_SEEN} return new; end';
+        create trigger record_moves {_MOVED.format("for each row")} execute function record_move()
+        """,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,12 @@ class Tables:
     def record_moves(self) -> None:
         """Starts to record."""
         with self.connection.begin():
-            self.connection.execute(text("create table moves_seen (id, old_status, new_status, old_token, new_token)"))
-            self.connection.exec_driver_sql(_RECORD_MOVES)
+            self.connection.execute(
+                text(
+                    "create table moves_seen (id text, old_status text, new_status text, old_token int, new_token int)"
+                )
+            )
+            self.connection.exec_driver_sql(_RECORD_MOVES[self.connection.dialect.name])
 
     def check_moves(self) -> None:
         """No move was one that the table of transitions does not have, and no token ever fell."""
