@@ -85,7 +85,7 @@ def _abandon(connection: Connection, row: Row[Any], *, caps: Caps, now: int) -> 
     if row.on_crash == "fail":
         failed = Ending(ReplyStatus.FAILED, row.partial or "", failure=_LOST_WORKER)
         return moves.end(connection, claim, failed, outcome="lost", now=now)
-    if row.stop_requested is None and (row.tries >= caps.tries or row.model_calls >= caps.model_calls):
+    if row.tries >= caps.tries or row.model_calls >= caps.model_calls:
         exhausted = Ending(ReplyStatus.FAILED, row.partial or "", failure=_EXHAUSTED)
         return moves.end(connection, claim, exhausted, outcome="lost", now=now)
     return moves.requeue(connection, claim, outcome="lost", next_at=now, now=now, failure=_LOST_WORKER)

@@ -174,6 +174,7 @@ def test_a_running_reply_fails_at_its_deadline_and_keeps_what_it_had(tables: Tab
     expire(tables)
     reply = tables.reply(claim.reply_id)
     assert (reply["status"], reply["worker_id"], reply["partial"]) == ("failed", None, "The an")
+    assert reply["token"] > claim.token
     assert tables.outcomes(claim.reply_id) == ["failed"]
     with pytest.raises(Lost):
         tables(moves.finish, claim, COMPLETED, now=LATE)
