@@ -48,13 +48,13 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    database_url: str = Field("sqlite:///data/asyncchat.db", validation_alias=_plain("DATABASE_URL"))
     # A URL of a server may carry a password.
+    database_url: str = Field("sqlite:///data/asyncchat.db", validation_alias=_plain("DATABASE_URL"), repr=False)
     redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias=_plain("REDIS_URL"), repr=False)
     openai_api_key: str | None = Field(None, validation_alias=_plain("OPENAI_API_KEY"), repr=False)
     openai_base_url: str | None = Field(None, validation_alias=_plain("OPENAI_BASE_URL"), repr=False)
     # Who answers while neither of the two above is set; docker-compose.yml names its demo model here.
-    demo_base_url: str | None = None
+    demo_base_url: str | None = Field(None, repr=False)
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)

@@ -134,7 +134,7 @@ SECRET = "hunter2-\N{CARE OF}"
 
 
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL", "OPENAI_BASE_URL"])
-@pytest.mark.parametrize("scheme", ["nonsense", "redis", "sqlite", "http"])
+@pytest.mark.parametrize("scheme", ["nonsense", "redis", "postgresql", "http"])
 def test_no_sentence_tells_a_password(variable: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     monkeypatch.setenv(variable, f"{scheme}://me:{SECRET}@host:port/x")
@@ -149,6 +149,7 @@ def test_the_representation_of_settings_tells_no_secret() -> None:
     settings = Settings.model_validate(
         {
             "OPENAI_API_KEY": "sk-hunter2",
+            "DATABASE_URL": "postgresql://me:hunter2@db/chat",
             "REDIS_URL": "redis://:hunter2@redis/0",
             "OPENAI_BASE_URL": "https://me:hunter2@proxy/v1",
         }
