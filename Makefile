@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check format install install-dev lock clean
+.PHONY: help run test coverage check format check-containers test-containers install install-dev lock clean
 
 # The first of these that runs and is new enough makes the environment; `make PYTHON=/path/to/python` chooses another.
 PYTHON ?= python3.13 python3.12 python3.14 python3.11 python3
@@ -12,7 +12,7 @@ TESTS ?=
 BIN := .venv/bin
 
 help: ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F ': ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F ': ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 run: install ## install what is missing, then start everything (ARGS="--port 9000")
 	@exec $(BIN)/asyncchat up $(ARGS)
@@ -31,6 +31,14 @@ check: install-dev ## format, lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-containers: .venv/containers/.installed ## lint the Dockerfiles and validate the compose files; needs no Docker
+	.venv/containers/bin/hadolint Dockerfile.api Dockerfile.worker
+	.venv/containers/bin/docker-compose -f docker-compose.yml config --quiet
+	.venv/containers/bin/docker-compose -f docker-compose.yml -f docker-compose.postgres.yml config --quiet
+
+test-containers: install-dev ## build the images and put them to the test (COMPOSE="docker compose")
+	@$(BIN)/python -m pytest -m containers tests/containers $(ARGS)
 
 format: install-dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format .
@@ -103,6 +111,16 @@ endef
 	$(call install,requirements-dev.txt)
 	@touch $@ .venv/.installed
 
+# Beside the environment, not in it: nothing imports these tools.
+.venv/containers/.installed: $(BIN)/python requirements-containers.txt
+	$(fetch-uv)
+	@$(say) "Installing requirements-containers.txt"
+	@{ test -x "$(uv)" && $(uv) pip install --python $(BIN)/python --quiet --require-hashes --target .venv/containers \
+			-r requirements-containers.txt; } \
+		|| $(BIN)/python -m pip install --quiet --require-hashes --upgrade --target .venv/containers \
+			-r requirements-containers.txt
+	@touch $@
+
 # Newer versions: make lock ARGS=--upgrade
 COMPILE = $(uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
@@ -112,3 +130,4 @@ lock: $(BIN)/python ## write the locks anew from pyproject.toml (ARGS=--upgrade)
 	@$(COMPILE) pyproject.toml -o requirements.txt
 	@$(COMPILE) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 	@$(COMPILE) --group build -c requirements-dev.txt -o requirements-build.txt
+	@$(COMPILE) --group containers -o requirements-containers.txt

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from shared import settings
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-build.txt")
+LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-build.txt", "requirements-containers.txt")
 SWAGGER = ROOT / "api" / "web" / "swagger"
 
 
@@ -69,6 +69,7 @@ def test_the_locks_hold_what_pyproject_asks_for() -> None:
         ("requirements.txt", project["dependencies"]),
         ("requirements-dev.txt", project["dependencies"] + groups["dev"]),
         ("requirements-build.txt", groups["build"]),
+        ("requirements-containers.txt", groups["containers"]),
     ):
         versions = _locked(lock)
         requirements = [Requirement(line) for line in wanted]
