@@ -16,14 +16,14 @@ from shared.errors import AsyncChatError
 from shared.settings import Settings
 
 # An interactive stop should not take longer than a person waits; a service's default would be 25 s.
-DRAIN_SECONDS = 3.0
+DRAIN_SECONDS = 2.0
 # The order of stopping: the gateway stops accepting, workers drain, and what they lean on goes last.
 API, WORKER, DEMO_MODEL, VALKEY = range(4)
 API_STOP_SECONDS = 0.4
 # What a worker needs to end once its answers are out of the way.
-WORKER_EXIT_SECONDS = 0.6
+WORKER_EXIT_SECONDS = 1.6
 # In all, with the drain: 4.5 s, so that Ctrl-C ends everything within 5.
-STOP_MARGIN_SECONDS = 1.5
+STOP_MARGIN_SECONDS = 2.5
 
 
 @dataclass(frozen=True)

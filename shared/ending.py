@@ -33,3 +33,6 @@ class Ending:
     usage: Usage | None = None
     failure: Failure | None = None
     incomplete_reason: IncompleteReason | None = None
+
+
+TOO_LATE = Failure(ReplyError.DEADLINE_EXCEEDED, "There was no answer before the deadline.", retryable=True)

@@ -19,6 +19,7 @@ from shared.database.access import Database
 from shared.errors import StorageError
 from shared.heartbeat import Heartbeat
 from shared.store import takeovers, workers
+from shared.store.moves import Lost
 from shared.store.takeovers import Caps, Moved
 
 log = logging.getLogger(__name__)
@@ -133,10 +134,14 @@ class Sweeper:
             )
             log.warning("took over from %s, which is dead: %d replies", process_id, len(moved))
             self._tell(moved)
-        expired = await asyncio.gather(
-            *(self._database.write(takeovers.expire, row, now=now_ms()) for row in findings.overdue)
-        )
+        expired = await asyncio.gather(*(self._expire(row) for row in findings.overdue))
         self._tell([moved for moved in expired if moved is not None])
+
+    async def _expire(self, overdue: Row[Any]) -> Moved | None:
+        try:
+            return await self._database.write(takeovers.expire, overdue, now=now_ms())
+        except Lost:
+            return None  # It ended, or another sweeper was first.
 
     def _tell(self, moved: list[Moved]) -> None:
         if moved:

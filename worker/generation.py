@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.clock import now_ms
 from shared.database.access import Database
-from shared.ending import Ending, Failure
+from shared.ending import TOO_LATE, Ending, Failure
 from shared.errors import StorageError
 from shared.notices import Notifier
 from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus
@@ -31,7 +31,6 @@ STORE_AGAIN_SECONDS = 0.5
 # Nobody waits longer than this between two tries unless the provider asks for it.
 MAX_BACKOFF_SECONDS = 30.0
 
-_TOO_LATE = Failure(ReplyError.DEADLINE_EXCEEDED, "There was no answer before the deadline.", retryable=True)
 _BROKEN = ModelFailure(
     Failure(ReplyError.ATTEMPTS_EXHAUSTED, "The worker failed while answering; its log says why.", retryable=True)
 )
@@ -116,12 +115,15 @@ class Generation:
     async def _ask_model(self) -> Finished:
         settings = self._bench.settings
         left_seconds = (self.claim.deadline_at - now_ms()) / 1000
+        is_last = left_seconds <= settings.attempt_seconds
         try:
-            async with asyncio.timeout(min(left_seconds, settings.attempt_seconds)):
+            async with asyncio.timeout(left_seconds if is_last else settings.attempt_seconds):
                 messages = await self._read_prompt()
                 request = ModelRequest(self.claim.model, messages, self.claim.parameters)
                 return await self._bench.model.stream(request, on_text=self._pieces.append)
         except TimeoutError:
+            if is_last:
+                raise ModelFailure(TOO_LATE) from None
             raise timed_out(has_begun=bool(self._pieces)) from None
 
     async def _read_prompt(self) -> list[prompt.Message]:
@@ -153,8 +155,8 @@ class Generation:
         """Another try where that may help, the caps allow it and there is time; else the end."""
         claim, settings, failure = self.claim, self._bench.settings, failed.failure
         now = now_ms()
-        if now >= claim.deadline_at:
-            return await self._fail(_TOO_LATE)
+        if now >= claim.deadline_at or failure is TOO_LATE:
+            return await self._fail(TOO_LATE)
         calls = claim.model_calls if failed.counts else claim.model_calls - 1
         if not failure.retryable:
             return await self._fail(failure)

@@ -77,13 +77,13 @@ class Slots:
     async def drain(self, seconds: float) -> None:
         """Claims nothing more, gives what runs so many seconds to end, and hands the rest back."""
         self._draining = True
-        for task in self._loops:
-            task.cancel()
         if self._errands:
             await asyncio.wait(list(self._errands))
         if self._running:
             log.warning("draining %d replies", len(self._running))
             await asyncio.wait(list(self._running), timeout=seconds)
+        for task in self._loops:  # Until now they have kept the text so far.
+            task.cancel()
         left = dict(self._running)
         for task in left:
             task.cancel()
@@ -132,9 +132,9 @@ class Slots:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         generation = self._running.pop(task)
-        if task.cancelled() or self._draining:
+        if self._draining:
             return
-        if error := task.exception():
+        if not task.cancelled() and (error := task.exception()):
             log.error("a generation failed", exc_info=error, extra={"reply_id": generation.claim.reply_id})
         _ = self._spawn(self._go_on(generation.claim.conversation_id))
 
@@ -229,6 +229,8 @@ class Slots:
                 now=now_ms(),
             )
         except Lost:
+            # Perhaps it ended just now, and its generation was cancelled before it could say so.
+            self._bench.notifier.announce(claim.conversation_id)
             return
         except StorageError as error:
             log.warning("could not hand a reply back; others will take it over: %s", error)

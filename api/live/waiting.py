@@ -7,6 +7,7 @@ the waiter.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from starlette.types import Receive
 from api.live.hub import Hub
 from api.live.watch import Watch
 from shared.database.access import Database
+from shared.errors import StorageError
 from shared.store import conversations
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -39,28 +43,34 @@ async def wait_until(
 
     `receive` is the request's: it tells when the client has gone, which ends the waiting.
 
+    A database that does not answer ends the waiting, too: what is known is returned, since the request itself has
+    long succeeded.
+
     Raises:
         NotFound: it was deleted meanwhile (whatever `awaited.read` raises).
-        StorageUnavailable: the database did not answer.
     """
     if seconds <= 0 or awaited.is_there(present):
         return present
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     async with hub.watch(awaited.conversation_id) as watch, _ended_by_disconnect(watch, receive):
-        while True:
-            watch.begin_reading()
-            version, present = await database.read(_read_with_version, awaited.conversation_id, awaited.read)
-            remaining = deadline - loop.time()
-            if remaining <= 0 or awaited.is_there(present):
-                return present
-            if await watch.changed(seen=version, timeout=remaining):
-                continue
-            if watch.is_over:
-                # The client has gone, or the process stops and answers thousands at once: no more reading for that.
-                return present
-            # Text grows without a change of version: the last look shows how far it has come.
-            return await database.read(awaited.read)
+        try:
+            while True:
+                watch.begin_reading()
+                version, present = await database.read(_read_with_version, awaited.conversation_id, awaited.read)
+                remaining = deadline - loop.time()
+                if remaining <= 0 or awaited.is_there(present):
+                    return present
+                if await watch.changed(seen=version, timeout=remaining):
+                    continue
+                if watch.is_over:
+                    # The client has gone, or the process stops and answers thousands at once: no reading for that.
+                    return present
+                # Text grows without a change of version: the last look shows how far it has come.
+                return await database.read(awaited.read)
+        except StorageError as error:
+            log.warning("a wait was cut short: %s", error)
+            return present
 
 
 def _read_with_version(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +18,14 @@ from api.services.keyed_write import Making, write_once
 from api.services.reading import ConversationView
 from api.services.replies import Patience, asked_of, ring, wait_for_turn
 from shared.clock import now_ms
-from shared.errors import NotFound
+from shared.errors import NotFound, StorageError
 from shared.ids import new_conversation_id
 from shared.store import conversations, messages, turns
 from shared.store.conversations import Order
 from shared.store.idempotency import KeyedRequest
 from shared.store.turns import Turn
+
+log = logging.getLogger(__name__)
 
 # How many messages a conversation is shown with, unless the request says otherwise.
 NEWEST_MESSAGES = 50
@@ -69,7 +72,12 @@ async def create(
     if patience.seconds <= 0:
         return made.result
     await wait_for_turn(resources, tenant_id, turn, patience=patience)
-    return await resources.database.read(_read_created, tenant_id, made.result.conversation.row["id"], has_turn=True)
+    conversation_id = made.result.conversation.row["id"]
+    try:
+        return await resources.database.read(_read_created, tenant_id, conversation_id, has_turn=True)
+    except StorageError as error:
+        log.warning("a new conversation is shown as it was made: %s", error)
+        return made.result
 
 
 def _creation(resources: Resources, tenant_id: str, body: CreateConversationBody) -> Making[Created]:
@@ -152,6 +160,8 @@ async def change(
     values = _columns(body, body.model_fields_set)
 
     def write(connection: Connection) -> ConversationView:
+        if "title" in values and values["title"] is None:
+            values["title"] = turns.first_title(connection, conversation_id)
         if values:
             conversations.change(connection, tenant_id, conversation_id, values=values, now=now_ms())
         return reading.conversation(connection, tenant_id, conversation_id, newest=NEWEST_MESSAGES)

@@ -14,6 +14,8 @@ from shared.store import workers
 
 # Whoever asks wants to know now; a part that takes longer counts as down.
 CHECK_SECONDS = 1.0
+# Four beats.
+WRITES_FAIL_SECONDS = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ async def readiness(resources: Resources) -> Readiness:
     """Looks at every part at once."""
     live_workers, has_redis = await asyncio.gather(_count_workers(resources), _ping(resources))
     return Readiness(
-        has_database=live_workers is not None and resources.database.writer.is_alive,
+        # Sweeps follow beats that were stored: without one for so long, nothing else can be written either.
+        has_database=live_workers is not None and resources.sweeper.seconds_since_sweep() < WRITES_FAIL_SECONDS,
         has_redis=has_redis,
         has_publisher=resources.doorbell.is_alive,
         sqlite=resources.database.sqlite,

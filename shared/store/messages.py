@@ -66,6 +66,12 @@ def of_turn(connection: Connection, conversation_id: str, turn: int) -> RowMappi
     return connection.execute(query).mappings().one_or_none()
 
 
+def first_of_user(connection: Connection, conversation_id: str) -> str | None:
+    """What a user said first, or None."""
+    query = select(messages.c.content).where(messages.c.conversation_id == conversation_id, messages.c.role == "user")
+    return connection.execute(query.order_by(messages.c.turn).limit(1)).scalar_one_or_none()
+
+
 def history(connection: Connection, conversation_id: str, turn: int) -> Iterator[tuple[int, str, str]]:
     """`(turn, role, content)` of what the answer to `turn` follows from, newest first. Read only what is needed."""
     result = connection.execute(_HISTORY, {"conversation_id": conversation_id, "turn": turn})

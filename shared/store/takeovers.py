@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, case, exists, literal, null, select, update
 
 from shared.database.models import is_live, is_running, replies, workers
-from shared.ending import Ending, Failure
+from shared.ending import TOO_LATE, Ending, Failure
 from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus
 from shared.store import conversations as conversation_rows
 from shared.store import moves
@@ -38,7 +38,6 @@ _LOST_WORKER = Failure(ReplyError.WORKER_LOST, "The worker that was answering st
 _EXHAUSTED = Failure(
     ReplyError.ATTEMPTS_EXHAUSTED, "Workers stopped too often while answering; it is not tried again.", retryable=True
 )
-_TOO_LATE = Failure(ReplyError.DEADLINE_EXCEEDED, "There was no answer before the deadline.", retryable=True)
 
 _EXPIRE = (
     update(replies)
@@ -52,9 +51,9 @@ _EXPIRE = (
         **moves.unless_stopped(literal(ReplyStatus.FAILED), otherwise_reason=null()),
         token=replies.c.token + 1,
         worker_id=None,
-        error_code=case((replies.c.stop_requested.is_(None), _TOO_LATE.code)),
-        error_message=case((replies.c.stop_requested.is_(None), _TOO_LATE.message)),
-        error_retryable=case((replies.c.stop_requested.is_(None), literal(_TOO_LATE.retryable))),
+        error_code=case((replies.c.stop_requested.is_(None), TOO_LATE.code)),
+        error_message=case((replies.c.stop_requested.is_(None), TOO_LATE.message)),
+        error_retryable=case((replies.c.stop_requested.is_(None), literal(TOO_LATE.retryable))),
         finished_at=bindparam("now"),
     )
     .returning(replies)
@@ -91,15 +90,19 @@ def _abandon(connection: Connection, row: Row[Any], *, caps: Caps, now: int) -> 
     return moves.requeue(connection, claim, outcome="lost", next_at=now, now=now, failure=_LOST_WORKER)
 
 
-def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved | None:
-    """Ends a reply that is past its deadline, queued or running. None if it has moved since it was found."""
+def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved:
+    """Ends a reply that is past its deadline, queued or running.
+
+    Raises:
+        Lost: it has moved since it was found.
+    """
     conversation_rows.touch(connection, overdue.conversation_id, now=now)
     row = connection.execute(_EXPIRE, {"reply_id": overdue.id, "held_token": overdue.token, "now": now}).one_or_none()
     if row is None:
-        return None
+        raise moves.Lost(overdue.id)
     if overdue.status == ReplyStatus.IN_PROGRESS:
         moves.close_attempt(
-            connection, overdue.id, overdue.attempt, outcome="failed", ending=None, failure=_TOO_LATE, now=now
+            connection, overdue.id, overdue.attempt, outcome="failed", ending=None, failure=TOO_LATE, now=now
         )
     moves.settle_stopped(connection, row, now=now)
     return Moved(overdue.id, overdue.conversation_id, ReplyStatus(row.status))

@@ -60,6 +60,12 @@ def _title_of(content: str) -> str:
     return " ".join(content.split())[:TITLE_CHARS].rstrip()
 
 
+def first_title(connection: Connection, conversation_id: str) -> str | None:
+    """The title of a conversation that was given none, or None while no user has said anything."""
+    content = messages.first_of_user(connection, conversation_id)
+    return None if content is None else _title_of(content)
+
+
 def _open(connection: Connection, tenant_id: str, conversation_id: str, *, title: str | None, now: int) -> Any:
     """Takes the conversation's next turn; its row stays locked until the commit."""
     keys = {"of_tenant": tenant_id, "of_conversation": conversation_id, "now": now, "first_title": title}

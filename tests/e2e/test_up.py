@@ -61,7 +61,8 @@ def test_a_signal_ends_all_of_it_within_five_seconds(start_up: StartUp, number: 
     up.wait_until_ready()
     children = up.children()
     assert set(children) == {"valkey", "worker", "api", "demo-model"}
-    up.post("/conversations/", {"message": {"content": "Hello"}, "model": "demo-slow"})
+    # It outlasts the drain, so that the worker has to hand it back.
+    up.post("/conversations/", {"message": {"content": "Hello"}, "model": "demo-stall"})
     began = time.monotonic()
     up.process.send_signal(number)
     assert up.process.wait(30) == 0

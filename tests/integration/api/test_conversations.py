@@ -153,3 +153,12 @@ async def test_a_conversation_shows_its_live_replies_with_their_text_so_far(
         ("queued", ""),
     ]
     assert shown["live_replies"][1]["queue"] == {"turns_ahead": 1, "waiting_for": "turn", "next_attempt_at": None}
+
+
+async def test_a_title_that_is_reset_is_the_first_messages_again(gateway: Gateway) -> None:
+    conversation_id = await gateway.new_conversation(title="Old")
+    path = f"/conversations/{conversation_id}/"
+    assert (await gateway.client.patch(path, json={"title": None})).json()["title"] is None
+    await gateway.ask(conversation_id, "Hello, I am Ada")
+    await gateway.client.patch(path, json={"title": "New"})
+    assert (await gateway.client.patch(path, json={"title": None})).json()["title"] == "Hello, I am Ada"

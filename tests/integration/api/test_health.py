@@ -6,7 +6,6 @@ import pytest
 
 from api.services import health
 from shared.database.access import Database
-from shared.database.writer import Writer
 from tests.fixtures.valkey import Valkey
 from tests.integration.api.gateway import Gateway, PlayedWorker, running_gateway
 
@@ -19,9 +18,13 @@ async def test_a_gateway_with_all_it_leans_on_is_ready(gateway: Gateway, worker:
     ready = await gateway.get("/readyz")
     assert ready["status"] == "ready"
     assert (ready["database"], ready["redis"], ready["publisher"]) == ("ok", "ok", "ok")
-    assert ready["sqlite"]["journal_mode"] in {"wal", "truncate"}
     assert ready["sweeper"]["seconds_since_sweep"] >= 0
     assert ready["workers"] == 1
+
+
+@pytest.mark.sqlite
+async def test_a_gateway_says_which_sqlite_it_has_and_how_that_journals(gateway: Gateway) -> None:
+    assert (await gateway.get("/readyz"))["sqlite"]["journal_mode"] in {"wal", "truncate"}
 
 
 @pytest.mark.parametrize("how", ["absent", "frozen"])
@@ -42,8 +45,9 @@ async def test_without_redis_it_is_degraded_and_does_all_it_should(
         await gateway.ask(await gateway.new_conversation())
 
 
-async def test_without_a_writer_it_is_unready(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Writer, "is_alive", property(lambda _writer: False))
+async def test_where_nothing_can_be_written_it_is_unready(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each beat is a write, and each sweep follows one: a locked database or a full disk shows there."""
+    monkeypatch.setattr(health, "WRITES_FAIL_SECONDS", 0.0)
     answer = await gateway.client.get("/readyz")
     assert answer.status_code == 503
     assert (answer.json()["status"], answer.json()["database"]) == ("unready", "down")

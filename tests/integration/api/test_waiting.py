@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from api.live import hub
+from shared.errors import StorageUnavailable
 from tests.fixtures.waiting import until
 from tests.integration.api.gateway import LONG_SECONDS, Gateway, PlayedWorker, still_waits
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("_only_notices")]
+
+
+@pytest.fixture
+def _only_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look at versions would make up for what a notice should have told."""
+    monkeypatch.setattr(hub, "POLL_SECONDS_CONNECTED", 10 * LONG_SECONDS)
 
 
 async def test_a_reply_is_waited_for_until_it_has_ended(gateway: Gateway, worker: PlayedWorker) -> None:
@@ -44,6 +53,62 @@ async def test_with_since_a_conversation_is_waited_for_until_its_version_is_larg
     assert await still_waits(waiting)
     await gateway.client.patch(path, json={"title": "New"})
     assert (await asyncio.wait_for(waiting, LONG_SECONDS))["title"] == "New"
+
+
+async def test_an_ask_is_a_change_that_is_waited_for(gateway: Gateway) -> None:
+    path = f"/conversations/{await gateway.new_conversation()}/"
+    version = (await gateway.get(path))["version"]
+    waiting = asyncio.create_task(gateway.get(f"{path}?wait=30&since={version}"))
+    assert await still_waits(waiting)
+    await gateway.ask((await gateway.get(path))["id"])
+    assert len((await asyncio.wait_for(waiting, LONG_SECONDS))["live_replies"]) == 1
+
+
+async def test_a_change_that_is_no_end_is_looked_at_once(
+    gateway: Gateway, worker: PlayedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A waiter that went on reading would keep a core busy for as long as it waits."""
+    turn = await gateway.ask(await gateway.new_conversation())
+    waiting = asyncio.create_task(gateway.get(f"{turn['replies'][0]['url']}?wait=30"))
+    assert await still_waits(waiting)
+    reads = 0
+    database = gateway.resources.database
+    read = database.read
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await read(*args, **kwargs)
+
+    monkeypatch.setattr(database, "read", counted)
+    (claim,) = await worker.claim()  # It wakes, here and over Redis.
+    assert await still_waits(waiting)
+    assert 1 <= reads <= 2
+    await worker.complete(claim)
+    assert (await asyncio.wait_for(waiting, LONG_SECONDS))["status"] == "completed"
+
+
+@pytest.mark.parametrize("path", ["/conversations/", "/conversations/{}/ask-message/"])
+async def test_what_was_stored_is_not_denied_when_it_cannot_be_read_again(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Told that nothing was stored, a client would ask a second time."""
+    path = path.format(await gateway.new_conversation())
+    ask = {"content": "Hello"}
+
+    async def fails(*_args: Any, **_kwargs: Any) -> Any:
+        raise StorageUnavailable("the disk is on fire")
+
+    monkeypatch.setattr(gateway.resources.database, "read", fails)
+    if path == "/conversations/":
+        created = await gateway.client.post(f"{path}?wait=10", json={"message": ask})
+        assert created.status_code == 201
+        turn = created.json()["turn"]
+    else:
+        asked = await gateway.client.post(f"{path}?wait=10", json=ask)
+        assert asked.status_code == 202
+        turn = asked.json()
+    assert [reply["status"] for reply in turn["replies"]] == ["queued"]
 
 
 async def test_without_live_replies_there_is_nothing_to_wait_for(gateway: Gateway) -> None:

@@ -58,7 +58,7 @@ def test_it_stops_within_five_seconds_and_in_order(tmp_path: Path) -> None:
     plan = _plan(tmp_path, model=ModelChoice(demo_port=1))
     order = sorted(plan.programs(0), key=lambda program: program.stage)
     assert [program.name for program in order] == ["api", "worker-1", "demo-model", "valkey"]
-    assert plan.environment["ASYNCCHAT_DRAIN_SECONDS"] == "3.0"
+    assert plan.environment["ASYNCCHAT_DRAIN_SECONDS"] == "2.0"
     assert plan.stop_seconds == 4.5
     assert sum(plan.stage_seconds) < plan.stop_seconds
 
@@ -67,7 +67,7 @@ def test_a_longer_drain_asked_for_by_the_user_is_waited_for(tmp_path: Path, monk
     monkeypatch.setenv("ASYNCCHAT_DRAIN_SECONDS", "20")
     plan = _plan(tmp_path)
     assert plan.environment["ASYNCCHAT_DRAIN_SECONDS"] == "20.0"
-    assert plan.stop_seconds == 21.5
+    assert plan.stop_seconds == 22.5
 
 
 def test_a_folder_named_worker_where_it_is_started_is_not_taken_for_ours(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_zombie_changes_nothing_after_the_take_over(on_crash: str, tables: Tab
 # --- past the deadline ---
 
 
-def expire(tables: Tables) -> Moved | None:
+def expire(tables: Tables) -> Moved:
     (row,) = tables(takeovers.overdue, now=LATE, limit=10)
     return tables(takeovers.expire, row, now=LATE)
 
@@ -208,15 +208,19 @@ def test_a_queued_reply_that_is_to_stop_ends_at_its_deadline_at_the_latest(how: 
 def test_a_reply_that_has_moved_since_it_was_found_is_left_alone(tables: Tables) -> None:
     (reply_id,) = tables.asked()
     (row,) = tables(takeovers.overdue, now=LATE, limit=1)
-    tables.claim()
-    assert tables(takeovers.expire, row, now=LATE) is None
+    (claim,) = tables.claim()
+    version = tables(conversations.versions, [claim.conversation_id])
+    with pytest.raises(Lost):
+        tables(takeovers.expire, row, now=LATE)
     assert tables.reply(reply_id)["status"] == "in_progress"
+    assert tables(conversations.versions, [claim.conversation_id]) == version
 
 
 def test_a_reply_that_was_erased_since_it_was_found_is_left_alone(tables: Tables, claim: Claim) -> None:
     (row,) = tables(takeovers.overdue, now=LATE, limit=1)
     tables(conversations.remove, claim.tenant_id, claim.conversation_id)
-    assert tables(takeovers.expire, row, now=LATE) is None
+    with pytest.raises(Lost):
+        tables(takeovers.expire, row, now=LATE)
 
 
 def test_the_end_of_the_last_candidate_settles_the_turn(tables: Tables) -> None:
