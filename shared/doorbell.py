@@ -127,9 +127,10 @@ class Doorbell:
         expected = isinstance(error, RedisError | KombuError | OSError)
         if self.last_error is None or not expected:
             log.warning("the doorbell does not ring, so workers look by themselves: %s", error, exc_info=not expected)
-        self.last_error = str(error) or type(error).__name__
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.connection.collect()
         with self._wake:
             self._pending.clear()
+        # Last, so that whoever sees it and rings again is not dropped with the rest.
+        self.last_error = str(error) or type(error).__name__

@@ -99,16 +99,14 @@ async def test_a_killed_redis_is_told_of_and_found_again(
     doorbell.ring(["reply_0"])
     await eventually(lambda: bells(valkey))
     valkey.kill()
-    for number in range(1, 4):
-        doorbell.ring([f"reply_{number}"])
-        await eventually(lambda: not doorbell._pending)
+    doorbell.ring(["reply_1"])
     await eventually(lambda: doorbell.last_error)
     assert doorbell.is_alive
     valkey.start()
-    doorbell.ring(["reply_4"])
+    doorbell.ring(["reply_2"])
     await eventually(lambda: bells(valkey))
     await eventually(lambda: doorbell.last_error is None)
-    assert bells(valkey) == [["reply_4"]]
+    assert bells(valkey) == [["reply_2"]]
     said = [record.getMessage() for record in caplog.records if record.name == "shared.doorbell"]
     assert len(said) == 2
     assert said[0].startswith("the doorbell does not ring")
