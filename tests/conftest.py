@@ -10,11 +10,24 @@ import pytest
 
 from shared.database.access import Database
 from shared.settings import get_settings
-from tests.fixtures.databases import Databases, choose, running_databases
+from tests.fixtures.databases import CHOSEN, POSTGRESQL, Databases, choose, running_databases
 from tests.fixtures.valkey import Valkey, running_valkey
 
 # Before anything opens a database.
 choose()
+
+
+@pytest.hookimpl(tryfirst=True)  # Before -m chooses by marker.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what uses a database, and leaves out what the chosen kind of database has nothing to do with."""
+    other = "sqlite" if CHOSEN == POSTGRESQL else "postgresql"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker(other)]
+    for item in items:
+        if "databases" in getattr(item, "fixturenames", ()):
+            item.add_marker("database")
 
 
 @pytest.fixture
@@ -41,9 +54,19 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
 
 
 @pytest.fixture
-def database_url(databases: Databases, tmp_path: Path) -> str:
+def database_url(databases: Databases, tmp_path: Path) -> Iterator[str]:
     """A database of the test's own, migrated and empty."""
-    return databases.new(tmp_path)
+    url = databases.new(tmp_path)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def empty_database_url(databases: Databases, tmp_path: Path) -> Iterator[str]:
+    """A database of the test's own without any table; on SQLite there is not even a file."""
+    url = databases.new(tmp_path, migrated=False)
+    yield url
+    databases.drop(url)
 
 
 @pytest.fixture

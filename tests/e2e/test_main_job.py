@@ -21,9 +21,10 @@ CONVERSATIONS, TURNS = 50, 4
 
 
 @pytest.fixture
-async def up(start_up: StartUp) -> Up:
+async def up(database_url: str, start_up: StartUp) -> Up:
     """With little patience for a model that says nothing, so that a test sees it end."""
-    up = start_up(environment={"ASYNCCHAT_FIRST_BYTE_SECONDS": "2", "ASYNCCHAT_CHUNK_SECONDS": "2"})
+    patience = {"ASYNCCHAT_FIRST_BYTE_SECONDS": "2", "ASYNCCHAT_CHUNK_SECONDS": "2"}
+    up = start_up(environment={"DATABASE_URL": database_url, **patience})
     await asyncio.to_thread(up.wait_until_ready)
     return up
 
@@ -156,8 +157,10 @@ async def test_an_answer_that_ends_early_keeps_its_text(
     assert reply["content"].startswith("Hello Ada")
 
 
-async def test_the_loss_of_every_process_in_the_middle_of_answers_loses_nothing(start_up: StartUp) -> None:
-    up = start_up()
+async def test_the_loss_of_every_process_in_the_middle_of_answers_loses_nothing(
+    database_url: str, start_up: StartUp
+) -> None:
+    up = start_up(environment={"DATABASE_URL": database_url})
     await asyncio.to_thread(up.wait_until_ready)
     async with httpx2.AsyncClient(base_url=up.url, timeout=60) as http:
         conversation_ids = [await _new_conversation(http, "demo-2000ms") for _ in range(10)]
@@ -174,7 +177,7 @@ async def test_the_loss_of_every_process_in_the_middle_of_answers_loses_nothing(
     up.process.wait()
     assert wait_for(lambda: not set(processes) & set(live_processes()))
 
-    again = start_up()
+    again = start_up(environment={"DATABASE_URL": database_url})
     await asyncio.to_thread(again.wait_until_ready)
     async with httpx2.AsyncClient(base_url=again.url, timeout=60) as http:
         for conversation_id in conversation_ids:

@@ -13,8 +13,8 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
-from shared.database.schema import migrate
 from shared.notices import channel
+from tests.fixtures.databases import Databases
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until
 from tests.integration.api.gateway import LONG_SECONDS, PlayedWorker
@@ -30,12 +30,10 @@ def served(database_url: str, shared_valkey: Valkey, tmp_path: Path) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def unharmed(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def unharmed(databases: Databases, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One process for all tests after which it should be as before."""
     folder = tmp_path_factory.mktemp("served")
-    database_url = f"sqlite:///{folder / 'asyncchat.db'}"
-    migrate(database_url)
-    with served_gateway(database_url, shared_valkey.url, folder / "gateway.log") as process:
+    with served_gateway(databases.new(folder), shared_valkey.url, folder / "gateway.log") as process:
         yield process
 
 
@@ -140,9 +138,11 @@ def test_a_body_that_never_comes_leaves_others_alone(unharmed: Served) -> None:
     assert "Traceback" not in unharmed.log()
 
 
-def test_without_tables_it_does_not_start_and_says_what_to_do(shared_valkey: Valkey, tmp_path: Path) -> None:
-    environment = {"DATABASE_URL": f"sqlite:///{tmp_path / 'none.db'}", "REDIS_URL": shared_valkey.url}
+def test_without_tables_it_does_not_start_and_says_what_to_do(
+    empty_database_url: str, shared_valkey: Valkey, tmp_path: Path
+) -> None:
+    environment = {"DATABASE_URL": empty_database_url, "REDIS_URL": shared_valkey.url}
     ended = subprocess.run(command(1), env=environment, capture_output=True, timeout=60, check=False)
     assert ended.returncode != 0
     assert b"asyncchat migrate" in ended.stderr
-    assert not (tmp_path / "none.db").exists()
+    assert list(tmp_path.iterdir()) == []

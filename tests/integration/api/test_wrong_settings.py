@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -19,8 +18,8 @@ from tests.integration.api.serving import command
         ({"ASYNCCHAT_SLOTS": "many"}, "wrong setting: ASYNCCHAT_SLOTS: input should be a valid integer"),
     ],
 )
-def test_a_wrong_setting_is_one_sentence(tmp_path: Path, settings: dict[str, str], sentence: str) -> None:
-    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/none.db", **settings}
+def test_a_wrong_setting_is_one_sentence(empty_database_url: str, settings: dict[str, str], sentence: str) -> None:
+    environment = {**os.environ, "DATABASE_URL": empty_database_url, **settings}
     ended = subprocess.run(command(0), env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()

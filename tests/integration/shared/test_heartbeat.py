@@ -6,18 +6,16 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from shared import heartbeat as heartbeat_module
-from shared.database import writer
 from shared.database.access import Database
-from shared.database.file_lock import FileLock
 from shared.errors import StorageBusy
 from shared.heartbeat import EXIT_STUCK, Heartbeat, Watchdog
 from shared.ids import is_id
 from shared.store import workers
+from tests.fixtures.locking import locked_against_writing, lose_patience_soon
 from tests.integration.shared.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -30,18 +28,17 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask for it before the database."""
+    lose_patience_soon(monkeypatch, seconds=0.05)
+
+
+@pytest.fixture
 async def heartbeat(database: Database) -> AsyncIterator[Heartbeat]:
     heartbeat = Heartbeat(database, "worker")
     await heartbeat.start()
     yield heartbeat
     await heartbeat.stop()
-
-
-@pytest.fixture
-def locked(database_url: str, monkeypatch: pytest.MonkeyPatch) -> FileLock:
-    """What others hold while they write; the database gives up soon to wait for it."""
-    monkeypatch.setattr(writer, "BEGIN_WITHIN_SECONDS", 0.05)
-    return FileLock(Path(database_url.removeprefix("sqlite:///")))
 
 
 async def test_a_process_registers_under_an_id_of_its_role(database: Database, heartbeat: Heartbeat) -> None:
@@ -79,12 +76,13 @@ async def test_a_process_that_was_taken_for_dead_goes_on_under_a_new_id(database
     await beating.stop()
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_locked_database_stops_the_beats_and_nothing_else(
-    heartbeat: Heartbeat, locked: FileLock, caplog: pytest.LogCaptureFixture
+    database_url: str, heartbeat: Heartbeat, caplog: pytest.LogCaptureFixture
 ) -> None:
     await heartbeat.beat_after(0)
     old = heartbeat.process_id
-    with locked.held():
+    with locked_against_writing(database_url):
         await eventually(lambda: caplog.text.count("a beat was not stored") >= 2)
         before = heartbeat.committed
         await eventually(lambda: caplog.text.count("a beat was not stored") >= 4)
@@ -93,17 +91,19 @@ async def test_a_locked_database_stops_the_beats_and_nothing_else(
     assert heartbeat.process_id == old
 
 
-async def test_a_process_cannot_start_on_a_locked_database(database: Database, locked: FileLock) -> None:
-    with locked.held(), pytest.raises(StorageBusy):
+@pytest.mark.usefixtures("impatient")
+async def test_a_process_cannot_start_on_a_locked_database(database_url: str, database: Database) -> None:
+    with locked_against_writing(database_url), pytest.raises(StorageBusy):
         await Heartbeat(database, "worker").start()
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_signing_off_from_a_locked_database_is_left_to_the_others(
-    database: Database, locked: FileLock, caplog: pytest.LogCaptureFixture
+    database_url: str, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     heartbeat = Heartbeat(database, "worker")
     await heartbeat.start()
-    with locked.held():
+    with locked_against_writing(database_url):
         await heartbeat.stop()
     assert "could not sign off" in caplog.text
 

@@ -6,10 +6,8 @@ All of them are asked at once, since most spend their time waiting for the next 
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ from sqlalchemy import RowMapping
 from shared.database.access import Database
 from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus
 from tests.fixtures.chats import Chats
+from tests.fixtures.databases import Databases
 from tests.fixtures.demo_counts import requests_of
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.workers import running_worker
@@ -126,10 +125,8 @@ async def _all_outcomes(database_url: str, demo: DemoProcess) -> dict[str, Outco
 
 
 @pytest.fixture(scope="module")
-def outcomes(_migrated_file: Path, tmp_path_factory: pytest.TempPathFactory, demo: DemoProcess) -> dict[str, Outcome]:
-    path = tmp_path_factory.mktemp("faults") / "asyncchat.db"
-    shutil.copyfile(_migrated_file, path)
-    url = f"sqlite:///{path}"
+def outcomes(databases: Databases, tmp_path_factory: pytest.TempPathFactory, demo: DemoProcess) -> dict[str, Outcome]:
+    url = databases.new(tmp_path_factory.mktemp("faults"))
     with running_worker(url, base_url=demo.base_url, **SETTINGS):
         return asyncio.run(_all_outcomes(url, demo))
 

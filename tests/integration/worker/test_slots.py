@@ -6,15 +6,12 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, RowMapping, insert
 
 from shared.clock import now_ms
-from shared.database import writer
 from shared.database.access import Database
-from shared.database.file_lock import FileLock
 from shared.database.models import DEFAULT_TENANT, messages
 from shared.ids import new_message_id
 from shared.reply_status import ReplyError, ReplyStatus
@@ -23,6 +20,7 @@ from shared.store.takeovers import Caps
 from tests.fixtures.chats import Chats
 from tests.fixtures.demo_counts import client_disconnects, open_streams, requests_of
 from tests.fixtures.demo_process import DemoProcess
+from tests.fixtures.locking import locked_against_writing, lose_patience_soon
 from tests.fixtures.waiting import BOUND_SECONDS, until, until_now_is
 from tests.fixtures.workers import running_worker
 from worker import slots
@@ -172,7 +170,7 @@ async def test_an_answer_is_stored_once_the_database_takes_it_without_asking_aga
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(writer, "BEGIN_WITHIN_SECONDS", 0.2)
+    lose_patience_soon(monkeypatch, seconds=0.2)
     model = "demo-for-a-locked-database"
     reply_id = await chats.ask_anew(model=model)
 
@@ -183,11 +181,9 @@ async def test_an_answer_is_stored_once_the_database_takes_it_without_asking_aga
         return "will store this again" in caplog.text
 
     with running_worker(database_url, base_url=demo.base_url), caplog.at_level(logging.WARNING):
-        lock = FileLock(Path(database_url.removeprefix("sqlite:///")))
         await until(is_asked)
-        with lock.held():
+        with locked_against_writing(database_url):
             await until(has_waited)
-        lock.close()
         reply = await chats.until_ended(reply_id)
     assert (reply["status"], reply["attempt"]) == (ReplyStatus.COMPLETED, 1)
     assert await requests_of(demo, model) == 1

@@ -28,6 +28,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("mode", MODES)
 async def test_what_is_written_is_read_in_either_mode(
     mode: str, database_url: str, monkeypatch: pytest.MonkeyPatch
@@ -50,14 +51,14 @@ async def test_many_reads_run_at_once_on_a_few_connections(database: Database) -
 
 
 async def test_a_read_can_write_nothing(database: Database) -> None:
-    with pytest.raises(StorageUnavailable, match="readonly"):
+    with pytest.raises(StorageUnavailable, match=r"read-?only"):
         await database.read(add, "a")
     assert await database.read(beat_of, "a") is None
 
 
 async def test_a_read_that_fails_is_told_as_one_of_ours_and_the_next_one_works(database: Database) -> None:
     for _ in range(2 * READER_THREADS):
-        with pytest.raises(StorageUnavailable, match="no such table"):
+        with pytest.raises(StorageUnavailable, match="missing"):
             await database.read(lambda connection: connection.execute(text("select * from missing")))
     assert await database.read(beat_of, "a") is None
 
@@ -67,16 +68,26 @@ async def test_what_a_functions_own_mistake_raises_stays_what_it_is(database: Da
         await database.read(lambda _: 1 / 0)
 
 
-async def test_stopping_writes_what_was_asked_for_and_leaves_no_journal(database_url: str, tmp_path: Path) -> None:
+async def test_stopping_writes_what_was_asked_for(database_url: str) -> None:
     database = Database(database_url)
     database.start()
     calls = [asyncio.ensure_future(database.write(add, f"w{number}")) for number in range(20)]
     await asyncio.sleep(0)  # so that the calls are made
     await asyncio.to_thread(database.stop)
     await asyncio.gather(*calls)
+
+
+@pytest.mark.sqlite
+async def test_stopping_leaves_no_journal(database_url: str, tmp_path: Path) -> None:
+    database = Database(database_url)
+    database.start()
+    await database.write(add, "a")
+    await database.read(beat_of, "a")
+    await asyncio.to_thread(database.stop)
     assert names_in(tmp_path) == ["asyncchat.db", "asyncchat.db.lock"]
 
 
+@pytest.mark.sqlite
 def test_a_folder_that_cannot_be_made_gives_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"^cannot open the database .*/file/chat.db: "):

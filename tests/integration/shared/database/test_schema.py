@@ -22,23 +22,39 @@ from shared.errors import SettingsError
 from tests.integration.shared.database.journal import MODES, use_journal_mode
 
 
-def connected(path: Path) -> Iterator[Connection]:
-    with open_engine(parse_url(f"sqlite:///{path}"), read_only=False).begin() as connection:
+def connected(database_url: str) -> Iterator[Connection]:
+    with open_engine(parse_url(database_url), read_only=False).begin() as connection:
         yield connection
 
 
 @pytest.fixture
 def migrated(database_url: str) -> Iterator[Connection]:
-    yield from connected(Path(database_url.removeprefix("sqlite:///")))
+    yield from connected(database_url)
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Connection]:
-    yield from connected(tmp_path / "empty.db")
+def empty(empty_database_url: str) -> Iterator[Connection]:
+    yield from connected(empty_database_url)
+
+
+# Each column, constraint and index as PostgreSQL would write it down.
+_CATALOGUE = """
+    select table_name as name, concat_ws(' ', column_name, data_type, character_maximum_length, is_nullable,
+           column_default) as part
+    from information_schema.columns where table_schema = 'public'
+    union all select conrelid::regclass::text, conname || ' ' || pg_get_constraintdef(oid) from pg_constraint
+    where connamespace = 'public'::regnamespace
+    union all select tablename, indexdef from pg_indexes where schemaname = 'public'
+"""
 
 
 def definitions(connection: Connection) -> dict[str, list[str]]:
-    """What SQLite was told of each table and index: its parts, in whatever order and white space."""
+    """What the database knows of each table and index: its parts, in whatever order and white space."""
+    if connection.dialect.name == "postgresql":
+        found: dict[str, list[str]] = {}
+        for name, part in connection.execute(text(_CATALOGUE)):
+            found.setdefault(name, []).append(part)
+        return {name: sorted(parts) for name, parts in found.items() if name != "alembic_version"}
     rows = connection.execute(
         text("select name, sql from sqlite_master where sql is not null and name <> 'alembic_version'")
     )
@@ -75,23 +91,32 @@ def test_migrations_can_be_undone_and_done_again(migrated: Connection) -> None:
     assert definitions(migrated) == before
 
 
+def assert_migrating_twice_changes_nothing(database_url: str) -> None:
+    schema.migrate(database_url)
+    (first,) = [definitions(connection) for connection in connected(database_url)]
+    schema.migrate(database_url)
+    assert [definitions(connection) for connection in connected(database_url)] == [first]
+
+
+def test_migrating_twice_changes_nothing(empty_database_url: str) -> None:
+    assert_migrating_twice_changes_nothing(empty_database_url)
+
+
+@pytest.mark.sqlite
 @pytest.mark.parametrize("mode", MODES)
-def test_migrating_twice_changes_nothing(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_migrated_in_either_mode_wherever_it_is(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use_journal_mode(mode, monkeypatch)
-    path = tmp_path / "100%" / "chat.db"
-    schema.migrate(f"sqlite:///{path}")
-    (first,) = [definitions(connection) for connection in connected(path)]
-    schema.migrate(f"sqlite:///{path}")
-    assert [definitions(connection) for connection in connected(path)] == [first]
+    assert_migrating_twice_changes_nothing(f"sqlite:///{tmp_path}/100%/chat.db")
 
 
-def test_processes_that_migrate_at_once_take_turns(tmp_path: Path) -> None:
-    path = tmp_path / "chat.db"
-    program = f"from shared.database.schema import migrate; migrate('sqlite:///{path}')"
+def test_processes_that_migrate_at_once_take_turns(empty_database_url: str) -> None:
+    program = f"from shared.database.schema import migrate; migrate('{empty_database_url}')"
     processes = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(4)]
     ended = [(process.communicate()[1], process.returncode) for process in processes]
     assert ended == [(b"", 0)] * 4
-    for connection in connected(path):
+    for connection in connected(empty_database_url):
         schema.require_head(connection)
 
 
@@ -110,16 +135,19 @@ def test_a_migrated_database_is_taken(migrated: Connection) -> None:
     schema.require_head(migrated)
 
 
+@pytest.mark.sqlite
 def test_a_folder_that_cannot_be_made_gives_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"^cannot open the database .*/file/chat.db: "):
         schema.migrate(f"sqlite:///{tmp_path}/file/chat.db")
 
 
-def test_a_database_of_something_else_gives_a_sentence(tmp_path: Path) -> None:
-    for connection in connected(tmp_path / "other.db"):
+def test_a_database_of_something_else_gives_a_sentence(empty_database_url: str) -> None:
+    for connection in connected(empty_database_url):
         connection.execute(text("create table replies (n integer)"))
-    with pytest.raises(SettingsError, match=r"^cannot migrate the database: table replies already exists$"):
-        schema.migrate(f"sqlite:///{tmp_path}/other.db")
-    for connection in connected(tmp_path / "other.db"):
+    with pytest.raises(
+        SettingsError, match=r"^cannot migrate the database: (table|relation) \W?replies\W? already exists$"
+    ):
+        schema.migrate(empty_database_url)
+    for connection in connected(empty_database_url):
         assert inspect(connection).get_table_names() == ["replies"]

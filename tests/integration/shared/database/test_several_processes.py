@@ -17,7 +17,7 @@ from shared.database.file_lock import FileLock
 from shared.database.models import workers
 from tests.integration.shared.database.journal import MODES, use_journal_mode
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 
 Start = Callable[[str], "subprocess.Popen[str]"]
 # How many batches another process may commit while one of ours waits. SQLite's own waiting gives no such bound.

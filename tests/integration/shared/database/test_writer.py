@@ -21,7 +21,7 @@ from shared.errors import StorageBusy, StorageUnavailable
 from tests.integration.shared.database.journal import MODES, use_journal_mode
 from tests.integration.shared.waiting import eventually
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 
 
 def add(connection: Connection, name: str) -> str:
