@@ -1,0 +1,102 @@
+"""The installation does its work, whatever dies."""
+
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+import time
+
+import pytest
+
+from tests.containers.conftest import WORKERS
+from tests.containers.installation import ROOT, Installation
+from tests.fixtures.up import wait_for
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
+
+log = logging.getLogger(__name__)
+
+ASKS = 60
+KILL_EVERYTHING = "import os; os.kill(-1, 9)"
+ATTEMPTS = "select worker_id, outcome, count(*) as number from attempts {where} group by worker_id, outcome"
+
+
+def _in_progress(installation: Installation) -> dict[str, int]:
+    rows = installation.rows(ATTEMPTS.format(where="where outcome is null"))
+    return {row["worker_id"]: row["number"] for row in rows}
+
+
+def test_the_first_command_of_the_readme_is_answered(installation: Installation) -> None:
+    command = re.search(r"^\$ (curl .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert command
+    line = command[1].replace("localhost:8000", installation.address)
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+    assert "Hello Ada, nice to meet you! I am the demo model" in ran.stdout
+
+
+def test_every_health_check_finds_its_role_at_work(installation: Installation) -> None:
+    assert "swept" in installation.execute("api", "asyncchat", "health", "api")
+    for index in range(1, WORKERS + 1):
+        assert "beats" in installation.execute("worker", "asyncchat", "health", "worker", index=index)
+
+
+def test_a_gateway_is_no_worker(installation: Installation) -> None:
+    """The check looks at what beats on this machine, not at whether a program runs."""
+    assert installation.compose("exec", "-T", "api", "asyncchat", "health", "worker", check=False).returncode == 1
+
+
+def test_workers_share_the_asks_and_one_that_is_killed_loses_nothing(installation: Installation) -> None:
+    ids = installation.worker_ids()
+    assert len(ids) == WORKERS
+    victim = ids[installation.execute("worker", "hostname", index=2).strip()]
+    asked = [installation.ask("demo-10000ms") for _ in range(ASKS)]
+    assert wait_for(lambda: set(_in_progress(installation)) >= set(ids.values()))
+    installation.execute("worker", "python", "-c", KILL_EVERYTHING, index=2, check=False)
+    installation.assert_each_answered_once(asked)
+    outcomes = {
+        (row["worker_id"], row["outcome"]): row["number"] for row in installation.rows(ATTEMPTS.format(where=""))
+    }
+    log.info("attempts: %s", outcomes)
+    assert outcomes[victim, "lost"] > 0
+    for worker_id in set(ids.values()) - {victim}:
+        assert outcomes[worker_id, "completed"] > 0
+    # The container starts again by itself, as another worker.
+    assert wait_for(lambda: len(installation.worker_ids()) == WORKERS)
+    assert victim not in installation.worker_ids().values()
+
+
+def test_without_redis_asks_are_accepted_and_answered(installation: Installation) -> None:
+    installation.compose("kill", "--signal", "KILL", "redis")
+    # Where a killed container is started again, it is stopped for good.
+    installation.compose("stop", "--timeout", "1", "redis")
+    assert wait_for(lambda: installation.http.get("/readyz").json()["redis"] == "down")
+    asked = [installation.ask("demo") for _ in range(10)]
+    installation.assert_each_answered_once(asked)
+    installation.compose("start", "redis")
+    assert wait_for(lambda: installation.http.get("/readyz").json()["status"] == "ready")
+    installation.assert_each_answered_once([installation.ask("demo")])
+
+
+def test_workers_that_are_stopped_finish_what_they_can_and_hand_back_the_rest(installation: Installation) -> None:
+    soon = [installation.ask("demo-5000ms") for _ in range(6)]
+    late = installation.ask("demo-90000ms")
+    assert wait_for(lambda: sum(_in_progress(installation).values()) == len(soon) + 1)
+    began = time.monotonic()
+    installation.compose("stop", "worker")
+    took = time.monotonic() - began
+    log.info("the workers stopped within %.1f s", took)
+    # Not 137: none outlived its stop_grace_period.
+    assert installation.exit_codes("worker") == [0] * WORKERS
+    assert installation.worker_ids() == {}
+    installation.assert_each_answered_once(soon, seconds=0)
+    assert installation.statuses([late]) == ["queued"]
+    assert installation.http.delete(f"/conversations/{late}/").status_code == 204
+
+
+def test_everything_is_there_again_after_down_and_up(installation: Installation) -> None:
+    asked = installation.ask("demo")
+    installation.assert_each_answered_once([asked])
+    installation.compose("down")
+    installation.up(workers=WORKERS)
+    installation.assert_each_answered_once([asked], seconds=0)
