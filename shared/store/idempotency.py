@@ -65,6 +65,8 @@ def remember(connection: Connection, request: KeyedRequest, *, resource_type: st
             created_at=now,
         )
         .on_conflict_do_nothing()
+        # Asked for, since not every driver counts the rows of an insert.
+        .returning(idempotency_keys.c.key)
     )
-    if connection.execute(statement).rowcount == 0:
+    if connection.execute(statement).first() is None:
         raise KeyTaken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, insert, or_, select, tuple_
@@ -26,9 +26,9 @@ _HISTORY = (
         or_(messages.c.reply_id.is_(None), replies.c.selected),
     )
     .order_by(*_NEWEST_FIRST)
+    # Most prompts fit in one batch; a longer one reads on, on PostgreSQL through a cursor on the server.
+    .execution_options(yield_per=64)
 )
-# Most prompts fit in one of these; a longer one reads on.
-_HISTORY_BATCH = 64
 
 
 def add(connection: Connection, values: Mapping[str, Any]) -> None:
@@ -72,10 +72,8 @@ def first_of_user(connection: Connection, conversation_id: str) -> str | None:
     return connection.execute(query.order_by(messages.c.turn).limit(1)).scalar_one_or_none()
 
 
-def history(connection: Connection, conversation_id: str, turn: int) -> Iterator[tuple[int, str, str]]:
+def history(connection: Connection, conversation_id: str, turn: int) -> Generator[tuple[int, str, str]]:
     """`(turn, role, content)` of what the answer to `turn` follows from, newest first. Read only what is needed."""
-    result = connection.execute(_HISTORY, {"conversation_id": conversation_id, "turn": turn})
-    while rows := result.fetchmany(_HISTORY_BATCH):
-        for row in rows:
+    with connection.execute(_HISTORY, {"conversation_id": conversation_id, "turn": turn}) as result:
+        for row in result:
             yield row.turn, row.role, row.content
-    result.close()

@@ -102,19 +102,41 @@ def test_the_history_has_appended_messages(tables: Tables, conversation: str) ->
     assert shown(tables, conversation, 2) == [(2, "user", "q"), (1, "system", "Be brief.")]
 
 
-def test_the_history_is_read_only_as_far_as_it_is_asked_for(tables: Tables, conversation: str) -> None:
+@pytest.fixture
+def long_conversation(tables: Tables, conversation: str) -> str:
     for turn in range(1, 1_001):
         tables(turns.append, DEFAULT_TENANT, conversation, role="user", content=f"m{turn}", now=NOW)
+    return conversation
 
+
+@pytest.mark.sqlite
+def test_the_history_is_read_only_as_far_as_it_is_asked_for(tables: Tables, long_conversation: str) -> None:
     def steps(connection: Connection, limit: int) -> int:
         """How much SQLite works for the newest `limit` messages, in steps of its machine."""
         driver = connection.connection.dbapi_connection
         assert driver is not None
         worked = []
         driver.set_progress_handler(lambda: worked.append(1), 10)
-        taken = list(islice(messages.history(connection, conversation, 1_000), limit))
+        taken = list(islice(messages.history(connection, long_conversation, 1_000), limit))
         driver.set_progress_handler(None, 10)
         assert taken[-1] == (1_001 - limit, "user", f"m{1_001 - limit}")
         return len(worked)
 
     assert tables(steps, 10) < tables(steps, 1_000) / 5
+
+
+@pytest.mark.postgresql
+def test_the_history_is_fetched_only_as_far_as_it_is_asked_for(tables: Tables, long_conversation: str) -> None:
+    def steps(connection: Connection) -> None:
+        def open_cursors() -> int:
+            return int(connection.exec_driver_sql("select count(*) from pg_cursors").scalar_one())
+
+        history = messages.history(connection, long_conversation, 1_000)
+        assert len(list(islice(history, 100))) == 100
+        assert open_cursors() == 1, "the server keeps the rest"
+        history.close()
+        assert open_cursors() == 0
+        assert len(list(messages.history(connection, long_conversation, 1_000))) == 1_000
+        assert open_cursors() == 0
+
+    tables(steps)
