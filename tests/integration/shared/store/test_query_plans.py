@@ -12,6 +12,8 @@ from shared.database.models import DEFAULT_TENANT
 from shared.store import claims, messages, moves, replies, takeovers, turns
 from tests.integration.shared.rows import CAPS, COMPLETED, NOW, Tables
 
+pytestmark = pytest.mark.sqlite
+
 Query = Callable[[Tables], object]
 
 

@@ -1,0 +1,73 @@
+"""What runs all the time can be answered from the indexes on live replies on PostgreSQL too.
+
+A planner that is told to avoid reading whole tables still does so where no index serves: a condition that PostgreSQL
+cannot match with a partial index shows as a sequential scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+
+from shared.store import claims, replies, takeovers
+from tests.integration.shared.rows import CAPS, NOW, Tables
+
+pytestmark = pytest.mark.postgresql
+
+LATE = NOW + 10_000_000
+USES: dict[str, tuple[str, Callable[[Tables, str], object]]] = {
+    "claim": ("ix_replies_due", lambda tables, _: tables.claim()),
+    "has_due": ("ix_replies_due", lambda tables, _: tables(claims.has_due, now=NOW)),
+    "due_in": ("ix_replies_live_turns", lambda tables, id_: tables(claims.due_in, id_, now=NOW)),
+    "live": ("ix_replies_live_turns", lambda tables, id_: tables(replies.live, id_)),
+    "turns_ahead": ("ix_replies_live_turns", lambda tables, id_: tables(replies.turns_ahead, id_, 3)),
+    "overdue": ("ix_replies_live_deadline", lambda tables, _: tables(takeovers.overdue, now=LATE, limit=9)),
+    "held_by": ("ix_replies_held", lambda tables, _: tables(takeovers.held_by, "worker_a")),
+    "ownerless": ("ix_replies_held", lambda tables, _: tables(takeovers.ownerless)),
+    "take_over": (
+        "ix_replies_held",
+        lambda tables, _: tables(takeovers.take_over, "worker_a", last_beat=1, caps=CAPS, now=NOW),
+    ),
+}
+
+
+def steps(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The step and all below it."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from steps(below)
+
+
+def plan_of(tables: Tables, query: Callable[[Tables], object]) -> list[Mapping[str, Any]]:
+    """How PostgreSQL goes about each of the statements of the query."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.upper().startswith(("SELECT", "UPDATE", "DELETE")):
+            statements.append((statement, parameters))
+
+    event.listen(tables.connection, "before_cursor_execute", note)
+    query(tables)
+    event.remove(tables.connection, "before_cursor_execute", note)
+    found: list[Mapping[str, Any]] = []
+    with tables.connection.begin():
+        tables.connection.exec_driver_sql("set local enable_seqscan = off")
+        for statement, parameters in statements:
+            explained = tables.connection.exec_driver_sql(f"explain (format json) {statement}", parameters).scalar_one()
+            found += steps(explained[0]["Plan"])
+    return found
+
+
+@pytest.mark.parametrize("name", USES)
+def test_what_runs_all_the_time_can_use_the_index_on_live_replies(name: str, tables: Tables) -> None:
+    conversation_id = tables.conversation()
+    for _ in range(3):
+        tables.ask(conversation_id)
+    tables.claim(limit=1)
+    index, query = USES[name]
+    plan = plan_of(tables, lambda tables: query(tables, conversation_id))
+    assert index in {step.get("Index Name") for step in plan}, plan
+    assert [step for step in plan if (step["Node Type"], step.get("Relation Name")) == ("Seq Scan", "replies")] == []
