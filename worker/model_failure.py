@@ -21,6 +21,8 @@ MAX_RETRY_AFTER_SECONDS = 86_400.0
 _QUOTED_CHARS = 300
 
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "string_above_max_length"})
+# llama.cpp's server says it in the error's type: its code repeats the status.
+_CONTEXT_TYPE = "exceed_context_size_error"
 _FILTER_CODES = frozenset({"content_filter", "content_policy_violation"})
 _NOT_FOUND, _REQUEST_TIMEOUT, _TOO_LARGE, _SERVER_ERRORS = 404, 408, 413, 500
 
@@ -138,7 +140,7 @@ def _of_rate_limit(error: openai.APIStatusError) -> ModelFailure:
 def _of_refusal(error: openai.APIStatusError, words: str) -> Failure:
     """A 4xx that the same request would meet again."""
     status, code = error.status_code, error.code
-    if code in _CONTEXT_CODES or status == _TOO_LARGE:
+    if code in _CONTEXT_CODES or error.type == _CONTEXT_TYPE or status == _TOO_LARGE:
         message = "The conversation is longer than the model can read. Start a new one, or lower the prompt budget."
         return _fail(ReplyError.CONTEXT_LENGTH_EXCEEDED, message, retryable=False)
     if code in _FILTER_CODES:

@@ -101,6 +101,14 @@ def test_words_that_no_database_takes_are_made_storable() -> None:
     assert refused(400, message="bad \ud83d\0 input").failure.message.endswith(": bad ? input.")
 
 
+def test_llama_cpp_says_in_the_type_that_the_context_is_too_long() -> None:
+    body = {"error": {"code": 400, "message": "request (4031 tokens) exceeds …", "type": "exceed_context_size_error"}}
+    response = httpx2.Response(400, content=json.dumps(body), request=REQUEST)
+    failed = of_exception(SDK._make_status_error_from_response(response), has_begun=False)
+    assert failed.failure.code is ReplyError.CONTEXT_LENGTH_EXCEEDED
+    assert not failed.failure.retryable
+
+
 def test_a_refused_key_is_not_repeated() -> None:
     """Providers quote the key's ends in this error, and it would be stored."""
     assert "sk-" not in refused(401, message="Incorrect API key provided: sk-abcd***wxyz.").failure.message
