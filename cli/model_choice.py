@@ -1,11 +1,14 @@
-"""Who answers under `asyncchat up`: the configured model service, or the demo model that needs none."""
+"""Who answers under `asyncchat up`: the configured model service, or one of the two models that need none."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cli import local_model
+from cli.local_model import LOCAL_MODEL
 from shared.errors import SettingsError
 from shared.settings import DEMO_MODEL, Settings
 
@@ -14,10 +17,11 @@ HOW_TO_CONFIGURE = "set OPENAI_API_KEY (or OPENAI_BASE_URL for another service) 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """What the children's environment gets, the demo model's port when it is wanted, and what to tell about it."""
+    """What the children's environment gets, the port of the model that is to be started, and what to tell about it."""
 
     environment: dict[str, str] = field(default_factory=dict)
     demo_port: int | None = None
+    local_port: int | None = None
     notice: str = ""
 
 
@@ -25,7 +29,8 @@ def choose_model(settings: Settings, wanted: str | None, free_port: Callable[[],
     """Decide who answers. `wanted` is what the command line asked for.
 
     Raises:
-        SettingsError: a model was asked for by name and no service is configured to serve it.
+        SettingsError: a model was asked for by name and no service is configured to serve it, or the local model
+            is not installed.
     """
     if wanted is not None and not wanted.strip():
         raise SettingsError("--model needs a name, for example --model demo")
@@ -33,6 +38,9 @@ def choose_model(settings: Settings, wanted: str | None, free_port: Callable[[],
     if wanted is not None and wanted.startswith(DEMO_MODEL):
         notice = "The demo model answers, as asked for with --model."
         return _demo(settings, wanted, free_port(), notice=notice)
+    # A configured service may itself have a model of this name, so there only the command line asks for ours.
+    if (wanted or ("" if configured else settings.model)) == LOCAL_MODEL:
+        return _local(settings, free_port())
     if configured:
         return ModelChoice({"ASYNCCHAT_MODEL": wanted} if wanted is not None else {})
     if wanted is not None:
@@ -43,11 +51,28 @@ def choose_model(settings: Settings, wanted: str | None, free_port: Callable[[],
 
 
 def _demo(settings: Settings, name: str, port: int, *, notice: str) -> ModelChoice:
-    environment = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "demo", "ASYNCCHAT_MODEL": name}
+    return ModelChoice(_environment(settings, name, port, key="demo"), demo_port=port, notice=notice)
+
+
+def _local(settings: Settings, port: int) -> ModelChoice:
+    local_model.find_weights()
+    environment = {
+        **_environment(settings, LOCAL_MODEL, port, key=secrets.token_urlsafe(16)),
+        "ASYNCCHAT_SLOTS": str(local_model.SLOTS),
+        "ASYNCCHAT_PROMPT_TOKENS": str(min(settings.prompt_tokens, local_model.PROMPT_TOKENS)),
+        "ASYNCCHAT_FIRST_BYTE_SECONDS": str(max(settings.first_byte_seconds, local_model.FIRST_BYTE_SECONDS)),
+    }
+    notice = "A small model on this machine answers, one question at a time; what it says is often wrong."
+    return ModelChoice(environment, local_port=port, notice=notice)
+
+
+def _environment(settings: Settings, name: str, port: int, *, key: str) -> dict[str, str]:
+    """What sends the children to a model on this machine."""
+    environment = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": key, "ASYNCCHAT_MODEL": name}
     if settings.models:
         # The real models' names are not on offer now. Unset would let .env decide; a lone comma is a list of none.
         environment["ASYNCCHAT_MODELS"] = ","
     for variable in ("NO_PROXY", "no_proxy"):
         # A proxy for the outside world cannot reach this machine's own port.
         environment[variable] = ",".join(part for part in (os.environ.get(variable, ""), "127.0.0.1") if part)
-    return ModelChoice(environment, port, notice)
+    return environment

@@ -10,6 +10,7 @@ from pathlib import Path
 from cli.child_commands import celery_worker_arguments, child_python_path, python_module
 from cli.child_process import Program
 from cli.embedded_valkey import EmbeddedValkey, find_binary
+from cli.local_model import is_loaded
 from cli.model_choice import ModelChoice
 from cli.ports import url_of
 from shared.errors import AsyncChatError
@@ -18,7 +19,7 @@ from shared.settings import Settings
 # An interactive stop should not take longer than a person waits; a service's default would be 25 s.
 DRAIN_SECONDS = 2.0
 # The order of stopping: the gateway stops accepting, workers drain, and what they lean on goes last.
-API, WORKER, DEMO_MODEL, VALKEY = range(4)
+API, WORKER, MODEL, VALKEY = range(4)
 API_STOP_SECONDS = 0.4
 # What a worker needs to end once its answers are out of the way.
 WORKER_EXIT_SECONDS = 1.6
@@ -49,7 +50,7 @@ class Plan:
 
     @property
     def stage_seconds(self) -> tuple[float, ...]:
-        """How long each stage has for itself when stopping; the demo model and Valkey are asked together."""
+        """How long each stage has for itself when stopping; the model and Valkey are asked together."""
         return (API_STOP_SECONDS, self.drain_seconds + WORKER_EXIT_SECONDS, 0.0, 0.0)
 
     @property
@@ -69,7 +70,14 @@ class Plan:
         yield self._program("api", command, API, pass_fds=(gate_fd,))
         if self.model.demo_port is not None:
             command = python_module("demo_model", "--host", "127.0.0.1", "--port", str(self.model.demo_port))
-            yield self._program("demo-model", command, DEMO_MODEL)
+            yield self._program("demo-model", command, MODEL)
+        if self.model.local_port is not None:
+            command = python_module("cli.local_model", "--port", str(self.model.local_port))
+            yield self._program("local-model", command, MODEL)
+
+    def model_answers(self) -> bool:
+        """Whether the model can be asked. Only weights on this machine must be read first."""
+        return self.model.local_port is None or is_loaded(self.model.local_port)
 
     def migration(self) -> Program:
         """What to run once, before the gate opens."""

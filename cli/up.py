@@ -92,11 +92,11 @@ def _start(supervisor: Supervisor, plan: Plan, gate: StartGate) -> None:
 def _await_readiness(supervisor: Supervisor, plan: Plan) -> None:
     from cli.readiness import ask_readiness
 
-    def all_workers_are_there() -> bool:
+    def all_are_there() -> bool:
         found = ask_readiness(plan.host, plan.port)
-        return found is not None and found.workers >= plan.workers
+        return found is not None and found.workers >= plan.workers and plan.model_answers()
 
-    if not supervisor.wait_until(all_workers_are_there, READY_SECONDS):
+    if not supervisor.wait_until(all_are_there, READY_SECONDS):
         _warn(f"not everything was ready within {READY_SECONDS:g} s; the logs are in {plan.logs}")
     elif (found := ask_readiness(plan.host, plan.port)) is not None and not found.redis_answers and plan.valkey is None:
         _warn("no Redis answers at REDIS_URL: replies still come, only later")

@@ -8,7 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from cli.local_model import find_weights
+from shared.errors import SettingsError
 from tests.fixtures.up import StartUp, Up, live_processes, wait_for
+
+
+def _has_local_model() -> bool:
+    try:
+        find_weights()
+    except SettingsError:
+        return False
+    return True
+
+
+# An extra of ninety megabytes: where it is not installed its tests are no part of the suite.
+collect_ignore = [] if _has_local_model() else ["test_local_model.py"]
 
 
 @pytest.fixture

@@ -13,7 +13,13 @@ from packaging.requirements import Requirement
 from shared import settings
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-build.txt", "requirements-containers.txt")
+LOCKS = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "requirements-build.txt",
+    "requirements-containers.txt",
+    "requirements-local-model.txt",
+)
 SWAGGER = ROOT / "api" / "web" / "swagger"
 
 
@@ -70,6 +76,7 @@ def test_the_locks_hold_what_pyproject_asks_for() -> None:
         ("requirements-dev.txt", project["dependencies"] + groups["dev"]),
         ("requirements-build.txt", groups["build"]),
         ("requirements-containers.txt", groups["containers"]),
+        ("requirements-local-model.txt", groups["local-model"]),
     ):
         versions = _locked(lock)
         requirements = [Requirement(line) for line in wanted]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from cli import local_model
 from cli.model_choice import ModelChoice, choose_model
 from shared.errors import SettingsError
 from shared.settings import Settings
@@ -16,6 +19,12 @@ DEMO_URL = f"http://127.0.0.1:{PORT}/v1"
 def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ASYNCCHAT_MODEL", "ASYNCCHAT_MODELS", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def _installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As if the local model were there."""
+    monkeypatch.setattr(local_model, "find_weights", lambda: tmp_path)
 
 
 def _choose(wanted: str | None) -> ModelChoice:
@@ -57,6 +66,44 @@ def test_a_demo_name_in_the_settings_is_kept(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_real_model_without_a_service_is_one_sentence() -> None:
     with pytest.raises(SettingsError, match="no model service is configured to serve 'gpt-x': set OPENAI_API_KEY"):
         _choose("gpt-x")
+
+
+@pytest.mark.usefixtures("_installed")
+@pytest.mark.parametrize("variable", [None, "OPENAI_API_KEY", "OPENAI_BASE_URL"])
+def test_the_local_model_can_be_asked_for_whatever_is_configured(
+    variable: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if variable:
+        monkeypatch.setenv(variable, "http://127.0.0.1:1/v1")
+    choice = _choose("local")
+    assert (choice.local_port, choice.demo_port) == (PORT, None)
+    assert choice.environment["OPENAI_BASE_URL"] == DEMO_URL
+    assert choice.environment["ASYNCCHAT_MODEL"] == "local"
+    assert choice.environment["ASYNCCHAT_SLOTS"] == "1"
+    assert int(choice.environment["ASYNCCHAT_PROMPT_TOKENS"]) < local_model.WINDOW_TOKENS
+    assert _choose("local").environment["OPENAI_API_KEY"] != choice.environment["OPENAI_API_KEY"], "nobody guesses it"
+
+
+@pytest.mark.usefixtures("_installed")
+def test_the_settings_can_name_the_local_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCCHAT_MODEL", "local")
+    assert _choose(None).local_port == PORT
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    assert _choose(None) == ModelChoice(), "a service may have a model of that name"
+
+
+@pytest.mark.usefixtures("_installed")
+def test_a_smaller_prompt_budget_and_more_patience_of_the_users_own_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCCHAT_PROMPT_TOKENS", "500")
+    monkeypatch.setenv("ASYNCCHAT_FIRST_BYTE_SECONDS", "900")
+    environment = _choose("local").environment
+    assert (environment["ASYNCCHAT_PROMPT_TOKENS"], environment["ASYNCCHAT_FIRST_BYTE_SECONDS"]) == ("500", "900.0")
+
+
+def test_without_its_wheels_the_local_model_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_model, "WEIGHTS_DISTRIBUTION", "no-such-distribution")
+    with pytest.raises(SettingsError, match="run make install-local-model"):
+        _choose("local")
 
 
 def test_an_empty_name_is_refused() -> None:

@@ -63,6 +63,13 @@ def test_it_stops_within_five_seconds_and_in_order(tmp_path: Path) -> None:
     assert sum(plan.stage_seconds) < plan.stop_seconds
 
 
+def test_the_local_model_is_one_more_child_and_waited_for(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, model=ModelChoice(local_port=1))
+    assert _names(plan) == ["valkey", "worker-1", "api", "local-model"]
+    assert not plan.model_answers()
+    assert _plan(tmp_path, model=ModelChoice(demo_port=1)).model_answers()
+
+
 def test_a_longer_drain_asked_for_by_the_user_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASYNCCHAT_DRAIN_SECONDS", "20")
     plan = _plan(tmp_path)
