@@ -6,6 +6,7 @@ Every gateway and worker sweeps; none leads. The guards of the moves make it har
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -132,16 +133,14 @@ class Sweeper:
             moved = await self._database.write(
                 takeovers.take_over, process_id, last_beat=last_beat, caps=self._caps, now=now_ms()
             )
-            log.warning("took over from %s, which is dead: %d replies", process_id, len(moved))
+            if moved:
+                log.warning("took over %d replies from %s, which is dead", len(moved), process_id)
             self._tell(moved)
-        expired = await asyncio.gather(*(self._expire(row) for row in findings.overdue))
-        self._tell([moved for moved in expired if moved is not None])
+        await asyncio.gather(*(self._expire(row) for row in findings.overdue))
 
-    async def _expire(self, overdue: Row[Any]) -> Moved | None:
-        try:
-            return await self._database.write(takeovers.expire, overdue, now=now_ms())
-        except Lost:
-            return None  # It ended, or another sweeper was first.
+    async def _expire(self, overdue: Row[Any]) -> None:
+        with contextlib.suppress(Lost):  # It ended, or another sweeper was first.
+            self._tell([await self._database.write(takeovers.expire, overdue, now=now_ms())])
 
     def _tell(self, moved: list[Moved]) -> None:
         if moved:

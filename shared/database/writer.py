@@ -122,14 +122,16 @@ class Writer:
                     break
                 batch.append(call)
             self._write_batch(batch)
-            _answer(batch)
         if self._connection is not None:
             self._connection.close()
 
     def _write_batch(self, batch: list[_Call]) -> None:
-        """Writes the batch and leaves a result or an error on each call. Raises nothing."""
-        for call in self._try(batch, may_repeat=True):
+        """Writes the batch and answers its calls, those that have to be written alone last. Raises nothing."""
+        again = self._try(batch, may_repeat=True)
+        _answer([call for call in batch if call not in again])
+        for call in again:
             self._write_alone(call)
+            _answer([call])
 
     def _write_alone(self, call: _Call) -> None:
         for tries_left in reversed(range(TRIES)):
