@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,8 @@ QUEUE = "asyncchat"
 
 # Sending one task costs nearly a millisecond of CPU, whatever it carries: behind, a bell rings for several.
 _IDS_A_BELL = 8
+# So soon after a bell the next one waits for company. Alone, a message rings at once.
+_GATHER_SECONDS = 0.01
 # Older bells are dropped; the workers' own look covers them.
 _MAX_PENDING = 10_000
 # A gateway's sending must fail fast; a worker's connection may sit in a blocking read for a while.
@@ -72,6 +75,7 @@ class Doorbell:
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
         self._producer: Any = None
+        self._rang_at = 0.0
         self.last_error: str | None = None
 
     def start(self) -> None:
@@ -110,9 +114,12 @@ class Doorbell:
             self._producer.connection.release()
 
     def _next(self) -> list[str]:
-        """Up to eight ids as soon as there are any; none when it is over."""
+        """Up to eight ids as soon as there are any, or a moment later if a bell has just rung; none when it is over."""
         with self._wake:
             self._wake.wait_for(lambda: self._pending or self._stopping)
+            pause = self._rang_at + _GATHER_SECONDS - time.monotonic()
+            if pause > 0:
+                self._wake.wait_for(lambda: len(self._pending) >= _IDS_A_BELL or self._stopping, timeout=pause)
             return [self._pending.popleft() for _ in range(min(_IDS_A_BELL, len(self._pending)))]
 
     def _send(self, reply_ids: list[str]) -> None:
@@ -121,6 +128,7 @@ class Doorbell:
             connection.ensure_connection(max_retries=0)  # Left to itself it tries for six seconds.
             self._producer = self._app.amqp.Producer(connection)
         self._app.send_task(TASK, args=[reply_ids], queue=QUEUE, producer=self._producer, retry=False)
+        self._rang_at = time.monotonic()
 
     def _give_up(self, error: Exception) -> None:
         """Drops what is pending: by the time Redis is back the workers will have found it themselves."""
