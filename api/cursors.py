@@ -13,7 +13,9 @@ from shared.ids import is_id
 
 # The longest cursor given out has about 70 characters.
 _MAX_CURSOR_CHARS = 200
-_MAX_INTEGER = 2**53
+_MAX_INSTANT = 2**53
+# Turns and positions are stored in four bytes.
+_MAX_COUNT = 2**31
 
 
 class InvalidCursor(InvalidValue):
@@ -42,8 +44,12 @@ def _decode(cursor: str) -> Any:
         return None
 
 
+def _is_instant(value: Any) -> bool:
+    return type(value) is int and 0 <= value < _MAX_INSTANT
+
+
 def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < _MAX_INTEGER
+    return type(value) is int and 0 <= value < _MAX_COUNT
 
 
 def _is_conversation_id(value: Any) -> bool:
@@ -66,7 +72,7 @@ def read_conversation_cursor(cursor: str, *, parameter: str) -> tuple[int, str]:
         InvalidCursor: it is garbage, forged, or of another list.
     """
     updated_at, conversation_id = _unpack(
-        cursor, parameter=parameter, kind="c", fields=(_is_count, _is_conversation_id)
+        cursor, parameter=parameter, kind="c", fields=(_is_instant, _is_conversation_id)
     )
     return updated_at, conversation_id
 

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from shared.database.engine import SqliteMode, open_engine, parse_url, prepare_sqlite, sqlite_path
+from shared.database.engine import SqliteMode, first_line, open_engine, parse_url, prepare_sqlite, sqlite_path
 from shared.database.file_lock import FileLock
 from shared.database.writer import Writer
 from shared.errors import StorageUnavailable
@@ -65,7 +65,7 @@ class Database:
         return cast(T, await self.writer.write(function, *args, **kwargs))
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs `function(connection, …)` on one snapshot of the database.
+        """Runs `function(connection, …)` on one snapshot of the database, a second time if the connection was lost.
 
         Raises:
             StorageUnavailable: the database did not answer.
@@ -75,12 +75,21 @@ class Database:
 
     def _read(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
         try:
-            connection: Connection | None = getattr(self._local, "connection", None)
-            if connection is None:
-                connection = self._read_engine.connect()
-                self._local.connection = connection
-                self._connections.append(connection)
-            with connection.begin():
-                return function(connection, *args, **kwargs)
+            try:
+                return self._read_once(function, args, kwargs)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            # The server has closed the connection, as after its restart; a read changes nothing and may be repeated.
+            return self._read_once(function, args, kwargs)
         except DBAPIError as error:
-            raise StorageUnavailable(f"the database failed: {error.orig}") from error
+            raise StorageUnavailable(f"the database failed: {first_line(error)}") from error
+
+    def _read_once(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._read_engine.connect()
+            self._local.connection = connection
+            self._connections.append(connection)
+        with connection.begin():
+            return function(connection, *args, **kwargs)

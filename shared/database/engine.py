@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 from shared.database import postgresql
@@ -142,6 +142,11 @@ def _open_postgresql(url: URL, *, read_only: bool, options: dict[str, Any]) -> E
         options["isolation_level"] = "REPEATABLE READ"
         options["execution_options"] = {"postgresql_readonly": True}
     return create_engine(postgresql.with_driver(url), connect_args=postgresql.connect_arguments(), **options)
+
+
+def first_line(error: DBAPIError) -> str:
+    """What the driver says of a failure. PostgreSQL goes on in further lines, which may quote what people said."""
+    return str(error.orig).partition("\n")[0]
 
 
 def prepare_sqlite(path: Path) -> SqliteMode:

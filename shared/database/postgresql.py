@@ -18,6 +18,7 @@ LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "30s"
 IDLE_IN_TRANSACTION_TIMEOUT = "30s"
 CONNECT_SECONDS = 5
+UNACKNOWLEDGED_MS = 25_000
 
 # PostgreSQL, appendix A, error codes.
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -28,7 +29,7 @@ _MIGRATION_LOCK = 7_318_021_946
 
 
 def connect_arguments() -> dict[str, Any]:
-    """For psycopg and libpq. A dead server is noticed by keep-alives, a slow one by the time-outs."""
+    """For psycopg and libpq. A dead server is noticed by keep-alives or by what it leaves unacknowledged."""
     settings = {
         "lock_timeout": LOCK_TIMEOUT,
         "statement_timeout": STATEMENT_TIMEOUT,
@@ -41,6 +42,8 @@ def connect_arguments() -> dict[str, Any]:
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
+        # Keep-alives are silent while an answer is awaited; without this a write waits a quarter of an hour then.
+        "tcp_user_timeout": UNACKNOWLEDGED_MS,
         "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         "application_name": "asyncchat",
     }

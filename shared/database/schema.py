@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from shared.database import postgresql
-from shared.database.engine import open_engine, parse_url, prepare_sqlite, sqlite_path
+from shared.database.engine import first_line, open_engine, parse_url, prepare_sqlite, sqlite_path
 from shared.database.file_lock import FileLock
 from shared.errors import SettingsError
 
@@ -42,7 +42,7 @@ def migrate(database_url: str) -> None:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
     except DBAPIError as error:
-        raise SettingsError(f"cannot migrate the database: {error.orig}") from None
+        raise SettingsError(f"cannot migrate the database: {first_line(error)}") from None
     finally:
         if lock:
             lock.close()

@@ -17,9 +17,10 @@ from enum import Enum, auto
 from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError, SQLAlchemyError
 
 from shared.database import postgresql
+from shared.database.engine import first_line
 from shared.database.file_lock import FileLock
 from shared.errors import OutcomeUnknown, StorageBusy, StorageError, StorageUnavailable
 
@@ -183,9 +184,9 @@ class Writer:
             raise
         try:
             transaction.commit()
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             self._discard(connection)
-            if error.connection_invalidated:
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise OutcomeUnknown("the connection was lost while committing") from error
             raise
 
@@ -206,8 +207,8 @@ class Writer:
 def _run_in_savepoint(connection: Connection, call: _Call) -> None:
     """Runs one call so that its failure undoes only itself.
 
-    A database that has thrown away the whole transaction (a full disk, say) has no savepoint to go back to: that
-    error leaves here and fails the batch, by its own name.
+    A database that has thrown away the whole transaction (a full disk, a lost connection) has no savepoint to go back
+    to: that error leaves here and fails the batch, by its own name.
     """
     connection.exec_driver_sql("SAVEPOINT call")
     try:
@@ -215,7 +216,7 @@ def _run_in_savepoint(connection: Connection, call: _Call) -> None:
     except Exception as error:
         try:
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT call")
-        except DBAPIError as gone:
+        except SQLAlchemyError as gone:
             raise (error if isinstance(error, DBAPIError) else gone) from None
         if postgresql.is_conflict(error):
             raise  # The whole transaction is lost.
@@ -225,11 +226,13 @@ def _run_in_savepoint(connection: Connection, call: _Call) -> None:
 
 def _translate(error: BaseException) -> BaseException:
     """A driver's failure as one of ours; what a caller's function raised stays what it is."""
+    if isinstance(error, PendingRollbackError):
+        return StorageUnavailable("the connection to the database was lost")
     if isinstance(error, StorageError | IntegrityError) or not isinstance(error, DBAPIError):
         return error
     if postgresql.is_lock_timeout(error) or postgresql.is_conflict(error):
         return StorageBusy("others keep writing to the same rows; nothing was stored")
-    return StorageUnavailable(f"the database failed: {error.orig}")
+    return StorageUnavailable(f"the database failed: {first_line(error)}")
 
 
 def _answer(batch: list[_Call]) -> None:
