@@ -90,6 +90,8 @@ def serve(weights: Path, port: int, api_key: str) -> None:
     parameters.cache_ram_mib = PROMPT_CACHE_MIB
     parameters.sampling.temp = TEMPERATURE
     parameters.sampling.top_p = TOP_P
+    # Nothing of it outlives the process, so any signal may simply end it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # It serves from threads of its own for as long as it exists.
     server = Server(parameters)
     print(f"local model on {server.listening_address}/v1", flush=True)
