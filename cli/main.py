@@ -85,6 +85,19 @@ def migrate() -> None:
 
 
 @commands.command()
+@click.option(
+    "--from", "source", required=True, metavar="URL", help="Where everything is, like sqlite:///data/chat.db."
+)
+@click.option("--to", "target", required=True, metavar="URL", help="A migrated, empty database of either kind.")
+def copy(source: str, target: str) -> None:
+    """Copy everything from one database to another while nothing runs."""
+    from cli.copying import copy_database
+
+    for line in copy_database(source, target):
+        click.echo(line)
+
+
+@commands.command()
 @click.argument("role", type=click.Choice(["api", "worker"]))
 def health(role: str) -> None:
     """Tell whether this machine's gateway or worker does its work; exit code 1 if not."""

@@ -14,16 +14,18 @@ def bring_up_to_date(database_url: str) -> str:
     Raises:
         AsyncChatError: the database cannot be opened or migrated.
     """
+    from shared.database.engine import parse_url
     from shared.database.schema import migrate
 
+    named = parse_url(database_url).render_as_string()  # With *** for a password.
     try:
         migrate(database_url)
     except AsyncChatError:
         raise
     except Exception as error:  # whatever a driver or the disk raises becomes a sentence
         first_line = str(error).partition("\n")[0]
-        raise AsyncChatError(f"cannot use the database {database_url} (DATABASE_URL): {first_line}") from error
-    return f"The database {database_url} is up to date."
+        raise AsyncChatError(f"cannot use the database {named} (DATABASE_URL): {first_line}") from error
+    return f"The database {named} is up to date."
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import URL, Connection, func, select
@@ -78,3 +79,8 @@ def hold_off_other_migrations(connection: Connection) -> None:
     connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+
+
+def lock_tables(connection: Connection, tables: Sequence[str]) -> None:
+    """Keeps everybody else from writing to them for the rest of the transaction; reading goes on."""
+    connection.exec_driver_sql(f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE")
