@@ -93,8 +93,9 @@ def copy(source: str, target: str) -> None:
     """Copy everything from one database to another while nothing runs."""
     from cli.copying import copy_database
 
-    for line in copy_database(source, target):
-        click.echo(line)
+    for copied in copy_database(source, target):
+        click.echo(f"{copied.table}: {copied.rows} rows in both")
+    click.echo("Everything was copied. Set DATABASE_URL to the new database and start again.")
 
 
 @commands.command()

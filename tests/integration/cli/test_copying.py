@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import RowMapping, insert, select
 
-from shared.database import copying
+from cli import copying
 from shared.database.engine import open_engine, parse_url
 from shared.database.models import conversations, idempotency_keys, messages, metadata, replies, workers
 from shared.database.schema import migrate
 from shared.errors import SettingsError
+from shared.store import tables
 
 # More than a chunk.
-MANY = copying.CHUNK + 7
+MANY = tables.CHUNK + 7
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +95,7 @@ def everything(url: str) -> dict[str, Sequence[RowMapping]]:
 
 
 def test_every_row_of_every_table_comes_over_and_back_again(file_url: str, database_url: str, tmp_path: Path) -> None:
-    copied = {each.table: each.rows for each in copying.copy(file_url, database_url)}
+    copied = {each.table: each.rows for each in copying.copy_database(file_url, database_url)}
     assert copied == {
         "conversations": MANY, "messages": 3, "replies": 2, "attempts": 0, "workers": 1, "idempotency_keys": 1
     }  # fmt: skip
@@ -102,7 +103,7 @@ def test_every_row_of_every_table_comes_over_and_back_again(file_url: str, datab
 
     back = f"sqlite:///{tmp_path}/back.db"
     migrate(back)
-    copying.copy(database_url, back)
+    copying.copy_database(database_url, back)
     assert everything(back) == everything(file_url)
 
 
@@ -111,18 +112,18 @@ def test_a_target_that_has_rows_is_refused_and_left_as_it_is(file_url: str, data
         connection.execute(insert(workers).values(id="worker_a", host="h", beat=1, started_at=1))
     before = everything(database_url)
     with pytest.raises(SettingsError, match=r"^the target is not empty: there are rows in workers$"):
-        copying.copy(file_url, database_url)
+        copying.copy_database(file_url, database_url)
     assert everything(database_url) == before
 
 
 def test_a_target_without_tables_is_refused(file_url: str, empty_database_url: str) -> None:
     with pytest.raises(SettingsError, match=r"^the target: .*`asyncchat migrate`"):
-        copying.copy(file_url, empty_database_url)
+        copying.copy_database(file_url, empty_database_url)
 
 
 def test_a_source_that_is_not_there_is_refused_and_not_made(database_url: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^the source: there is no file .*nowhere.db"):
-        copying.copy(f"sqlite:///{tmp_path}/nowhere.db", database_url)
+        copying.copy_database(f"sqlite:///{tmp_path}/nowhere.db", database_url)
     assert not (tmp_path / "nowhere.db").exists()
 
 
@@ -132,7 +133,7 @@ def test_a_database_is_not_copied_into_itself(
     monkeypatch.chdir(tmp_path)
     same = database_url.replace(f"sqlite:///{tmp_path}/", "sqlite:///./")
     with pytest.raises(SettingsError, match="the same database"):
-        copying.copy(database_url, same)
+        copying.copy_database(database_url, same)
 
 
 def test_a_copy_that_fails_half_way_leaves_the_target_empty(
@@ -141,7 +142,7 @@ def test_a_copy_that_fails_half_way_leaves_the_target_empty(
     before = everything(database_url)
     monkeypatch.setattr(copying, "_counted", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        copying.copy(file_url, database_url)
+        copying.copy_database(file_url, database_url)
     assert everything(database_url) == before
 
 
@@ -176,7 +177,7 @@ def test_a_source_that_somebody_uses_is_refused(
     target = f"sqlite:///{tmp_path}/target.db"
     migrate(target)
     with pytest.raises(SettingsError, match=r"^asyncchat still runs on the source \(worker_\w+\): stop it first$"):
-        copying.copy(database_url, target)
+        copying.copy_database(database_url, target)
 
 
 def test_the_command_says_what_it_copied(file_url: str, database_url: str) -> None:
