@@ -17,12 +17,24 @@ help: ## list the commands
 run: install ## install what is missing, then start everything (ARGS="--port 9000")
 	@exec $(BIN)/asyncchat up $(ARGS)
 
-test: install-dev ## run the tests (TESTS=tests/unit, ARGS="-x")
-	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
+# All of it on the first, and on the others what uses a database; some tests, when named, on the first alone.
+DATABASES ?= $(if $(TESTS),sqlite,sqlite sqlite-rollback postgresql)
+# $(call test-on-databases,RUN): with REPORTS=FOLDER each leaves its junit.xml there.
+define test-on-databases
+	@failed=; for database in $(DATABASES); do chosen=; \
+		$(say) "Testing on $$database"; \
+		test $$database = sqlite || chosen="$(if $(TESTS),,-m database)"; \
+		TEST_DATABASE=$$database $(1) -m pytest $(if $(REPORTS),--junitxml=$(REPORTS)/$$database.xml) $$chosen $(TESTS) $(ARGS) \
+			|| failed="$$failed $$database"; \
+	done; test -z "$$failed" || $(call fail,Failed on:$$failed)
+endef
+
+test: install-dev ## run the tests on every database (TESTS=tests/unit, ARGS="-x", DATABASES=postgresql)
+	$(call test-on-databases,$(BIN)/python)
 
 coverage: install-dev ## run the tests and show which branches they missed
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(TESTS) $(ARGS)
+	$(call test-on-databases,$(BIN)/coverage run)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

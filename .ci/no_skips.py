@@ -1,4 +1,4 @@
-"""Fails if a test was skipped: `no_skips.py JUNIT_XML`. A fresh Linux machine has all that the suite needs."""
+"""Fails if a test was skipped: `no_skips.py JUNIT_XML…`. A fresh Linux machine has all that the suite needs."""
 
 import sys
 from xml.etree import ElementTree
@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 # An expected failure is written down as a skip too, but of the type pytest.xfail.
 skipped = [
     f"{case.get('classname')}::{case.get('name')}: {skip.get('message')}"
-    for case in ElementTree.parse(sys.argv[1]).iter("testcase")  # noqa: S314 -- pytest has just written it
+    for report in sys.argv[1:]
+    for case in ElementTree.parse(report).iter("testcase")  # noqa: S314 -- pytest has just written it
     for skip in case.iter("skipped")
     if skip.get("type") != "pytest.xfail"
 ]
