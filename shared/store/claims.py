@@ -93,7 +93,10 @@ _CLAIM = (
     )
     .returning(replies)
 )
-_DUE_LOCKED = _DUE.with_for_update(skip_locked=True, of=replies)
+# On PostgreSQL a claim waits for no other's lock: what somebody holds, or whose conversation, is left for later.
+_DUE_LOCKED = _DUE.join(conversations, conversations.c.id == replies.c.conversation_id).with_for_update(
+    skip_locked=True, of=[conversations, replies]
+)
 _STARTED = insert(attempts)
 _INSTRUCTIONS = select(conversations.c.id, conversations.c.instructions).where(
     conversations.c.id.in_(bindparam("conversation_ids", expanding=True))

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from sqlalchemy import Table, select
 
 from shared.database.access import Database
+from shared.database.engine import open_engine, parse_url
+from shared.database.models import conversations as conversation_table
+from shared.database.models import replies
 from shared.reply_status import ReplyStatus
 from shared.store import claims, moves
 from shared.store.claims import Claim
@@ -59,3 +63,23 @@ async def test_every_reply_is_claimed_and_none_twice(
     assert sorted(claim.reply_id for claim in taken) == reply_ids
     statuses = {tables.reply(reply_id)["status"] for reply_id in reply_ids}
     assert statuses == {ReplyStatus.COMPLETED if ends else ReplyStatus.IN_PROGRESS}
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("held", [conversation_table, replies])
+async def test_a_claim_waits_for_nobody_and_leaves_what_others_hold(
+    held: Table, database_url: str, tables: Tables
+) -> None:
+    """Who ends a reply locks its conversation first; a claim that waited for that with the reply locked would be stuck
+    with it for as long as PostgreSQL needs to see a deadlock."""
+    conversation_id = tables.conversation()
+    (reply_id,) = tables.ask(conversation_id)
+    (free,) = tables.asked()
+    tables.worker()
+    with opened(database_url) as database, open_engine(parse_url(database_url), read_only=False).connect() as other:
+        other.execute(select(held).where(held.c.id.in_([conversation_id, reply_id])).with_for_update())
+        (claim,) = await asyncio.wait_for(database.write(claims.claim, "worker_a", limit=9, now=NOW), 30)
+        assert claim.reply_id == free
+        other.rollback()
+        (claim,) = await database.write(claims.claim, "worker_a", limit=9, now=NOW)
+        assert claim.reply_id == reply_id
