@@ -25,7 +25,10 @@ def beat_of(connection: Connection, name: str) -> int | None:
 
 
 def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    """The files there, but for an emptied rollback journal."""
+    return sorted(
+        path.name for path in folder.iterdir() if not (path.name.endswith("-journal") and path.stat().st_size == 0)
+    )
 
 
 @pytest.mark.sqlite
