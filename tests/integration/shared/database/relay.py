@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -40,8 +41,12 @@ class Relay:
                 return
             server = socket.socket(socket.AF_UNIX)
             server.connect(self._server)
-            threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._carry, args=(client, server), daemon=True).start()
             threading.Thread(target=self._back, args=(server, client), daemon=True).start()
+
+    def _carry(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # The server may have ended the connection first.
+            self._forward(client, server)
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
         while data := _received(client):
