@@ -76,6 +76,7 @@ _DUE = (
     .order_by(replies.c.available_at, replies.c.id)
     .limit(bindparam("limit"))
 )
+_DUE_IN = select(replies.c.id).where(replies.c.conversation_id == bindparam("of_conversation"), _is_due)
 _CLAIM = (
     update(replies)
     .where(replies.c.id.in_(bindparam("reply_ids", expanding=True)), _is_due)
@@ -110,10 +111,7 @@ def has_due(connection: Connection, *, now: int) -> bool:
 
 def due_in(connection: Connection, conversation_id: str, *, now: int) -> list[str]:
     """The replies of the conversation that could be claimed: those of its next turn."""
-    found = connection.execute(
-        select(replies.c.id).where(replies.c.conversation_id == conversation_id, _is_due), {"now": now}
-    )
-    return list(found.scalars())
+    return list(connection.execute(_DUE_IN, {"of_conversation": conversation_id, "now": now}).scalars())
 
 
 def claim(connection: Connection, worker_id: str, *, limit: int, now: int) -> list[Claim]:
