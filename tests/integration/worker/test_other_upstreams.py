@@ -28,6 +28,8 @@ MAX_MODEL_CALLS = 2
 # A model is silent for longer than the worker waits.
 SILENCE_SECONDS = 4.0
 SETTINGS: dict[str, Any] = {
+    # The server takes a try for a new question unless it has seen the one before end, for which it needs a moment.
+    "retry_base_seconds": 0.5,
     "first_byte_seconds": 1.0,
     "chunk_seconds": 1.0,
     "max_tries": MAX_TRIES,
