@@ -36,7 +36,8 @@ class Program:
     """What to run.
 
     `stage` is its place in the order of stopping: 0 is asked first. `pass_fds` it may keep open. `repair` is shown its
-    last lines when it died by itself; a sentence says that what killed it was put right.
+    last lines when it died by itself; a sentence says that what killed it was put right. `directory` is where it runs,
+    unless it is where this process does.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Program:
     stage: int = 0
     pass_fds: tuple[int, ...] = ()
     repair: Callable[[Sequence[str]], str | None] | None = None
+    directory: Path | None = None
 
 
 class ChildProcess:
@@ -112,6 +114,7 @@ def _spawn(program: Program, output: BinaryIO) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         program.command,
         env=dict(program.environment),
+        cwd=program.directory,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,

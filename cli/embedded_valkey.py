@@ -26,6 +26,7 @@ PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]+")
 ANSWER_SECONDS = 1.0
 # A leftover first writes out its append-only file, which takes a moment when it is large.
 SHUTDOWN_SECONDS = 5.0
+APPEND_ONLY_DIRECTORY = "appendonlydir"
 # What the server writes last when it cannot read its append-only file.
 DAMAGED_FILE_COMPLAINTS = ("Bad file format reading the append only file", "AOF manifest", "Unrecoverable error")
 
@@ -76,6 +77,14 @@ class EmbeddedValkey:
         """Whether it takes commands now."""
         return self._ask(b"PING\r\n").startswith(b"+PONG")
 
+    def flush(self) -> bool:
+        """Takes everything out of it, as FLUSHALL does. False if it does not answer."""
+        return self._ask(b"FLUSHALL\r\n").startswith(b"+OK")
+
+    def forget(self) -> None:
+        """While it does not run: makes it start empty."""
+        shutil.rmtree(self.directory / APPEND_ONLY_DIRECTORY, ignore_errors=True)
+
     def shut_down_leftover(self) -> bool:
         """Stop a server that an earlier run left on our socket; it saves its data first. True if there was one.
 
@@ -99,7 +108,7 @@ class EmbeddedValkey:
         """
         if not any(complaint in line for line in last_lines for complaint in DAMAGED_FILE_COMPLAINTS):
             return None
-        damaged = self.directory / "appendonlydir"
+        damaged = self.directory / APPEND_ONLY_DIRECTORY
         aside = damaged.with_name("appendonlydir.damaged")
         try:
             shutil.rmtree(aside, ignore_errors=True)

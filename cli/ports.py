@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import random
 import socket
 
 from shared.errors import AsyncChatError
 
+# Linux gives out 32768 and up, macOS 49152 and up.
+BELOW_OUTGOING_PORTS = range(20_000, 32_000)
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound to
 
 
@@ -55,6 +58,24 @@ def free_port(host: str = "127.0.0.1") -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def lasting_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Different free ports that stay free while their servers are restarted.
+
+    They lie below those that systems give to outgoing connections: a client that connects while nobody listens could
+    otherwise be given the very port, and connect to itself.
+    """
+    found: list[int] = []
+    for port in random.sample(BELOW_OUTGOING_PORTS, len(BELOW_OUTGOING_PORTS)):
+        if len(found) == count:
+            break
+        try:
+            check_can_listen(host, port)
+        except AddressError:
+            continue
+        found.append(port)
+    return found
 
 
 def is_loopback(host: str) -> bool:

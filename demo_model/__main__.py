@@ -1,8 +1,10 @@
-"""`python -m demo_model [--host 127.0.0.1] [--port 8100]`; port 0 takes a free one and prints it."""
+"""`python -m demo_model [--host 127.0.0.1] [--port 8100] [--journal FILE]`; port 0 takes a free one and prints it."""
 
 import argparse
 import signal
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 
 from demo_model import server
@@ -16,13 +18,17 @@ def main() -> None:
         listener = server.listen(arguments.host, arguments.port)
     except (OSError, OverflowError) as error:
         sys.exit(f"demo model: cannot listen on {arguments.host}:{arguments.port}: {error}")
-    server.serve(listener)
+    with ExitStack() as stack:
+        path: Path | None = arguments.journal
+        journal = stack.enter_context(path.open("a", encoding="utf-8")) if path else None
+        server.serve(listener, journal=journal)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo_model", description="A small OpenAI-compatible demo model.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", default=8100, type=int, help="port to listen on, 0 for any (default: %(default)s)")
+    parser.add_argument("--journal", type=Path, help="a file that gets a line of JSON for every chat request")
     return parser.parse_args()
 
 

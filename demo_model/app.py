@@ -1,9 +1,10 @@
 """The ASGI application: routes, the chat endpoint, and the counters that tests read."""
 
 import json
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 from demo_model import behaviours, chat_request, openai_errors
 from demo_model.behaviours import Behaviour
@@ -13,6 +14,7 @@ from demo_model.openai_errors import RequestRefused
 from demo_model.wire import Completion
 
 REQUESTS_KEPT = 100
+JOURNAL_CHARACTERS = 200  # of each message, so that a long one cannot make the journal large
 ONCE_KEPT = 10_000  # first failures remembered; beyond it the oldest would fail once more
 LAUNCHED = 1_700_000_000  # the `created` of every model: any fixed time will do
 
@@ -21,9 +23,13 @@ Handler = Callable[[Call], Awaitable[None]]
 
 
 class DemoModel:
-    """One server's worth of demo model. Answers depend on the messages alone; what is kept here is for tests."""
+    """One server's worth of demo model. Answers depend on the messages alone; what is kept here is for tests.
 
-    def __init__(self) -> None:
+    `journal` gets a line for every request: when, which model, and the beginning of the last user message.
+    """
+
+    def __init__(self, journal: TextIO | None = None) -> None:
+        self._journal = journal
         self.calls = 0
         self.requests: Counter[str] = Counter()
         self.open_streams = 0
@@ -64,6 +70,7 @@ class DemoModel:
         request = chat_request.parse(await call.body())
         self.requests[request.model] += 1
         self.recent_bodies.append(request.body)
+        self._note(request)
         behaviour = behaviours.find(request.model)
         if behaviour is None:
             await call.refuse(openai_errors.UNKNOWN_MODEL, model=request.model)
@@ -78,6 +85,14 @@ class DemoModel:
             await behaviour.deliver(call, _completion(call, request, behaviour))
         finally:
             self.open_streams -= request.stream
+
+    def _note(self, request: ChatRequest) -> None:
+        if self._journal is None:
+            return
+        asked = request.last_user_text()[:JOURNAL_CHARACTERS]
+        line = {"at_ms": time.time_ns() // 1_000_000, "model": request.model, "asked": asked}
+        self._journal.write(json.dumps(line) + "\n")
+        self._journal.flush()
 
     def _already_failed(self, request: ChatRequest) -> bool:
         """Whether this model has seen this last user message; it has from now on."""

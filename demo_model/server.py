@@ -1,6 +1,7 @@
 """Uvicorn, set up to start fast, to stop at once, and to let the application break a connection on purpose."""
 
 import socket
+from typing import TextIO
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -44,10 +45,10 @@ def base_url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
 
 
-def serve(listener: socket.socket) -> None:
+def serve(listener: socket.socket, *, journal: TextIO | None = None) -> None:
     """Serve until SIGTERM or SIGINT, which uvicorn raises again once it has stopped."""
     config = uvicorn.Config(
-        DemoModel(),
+        DemoModel(journal),
         http=TransportInScope,
         ws="none",
         lifespan="off",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -128,3 +130,18 @@ async def _read_little(http: httpx2.AsyncClient, body: dict[str, Any]) -> None:
             parts = answer.aiter_raw()  # named, because dropping it would close the connection
             await anext(parts)
             await asyncio.Event().wait()
+
+
+@pytest.mark.anyio
+async def test_the_journal_has_a_line_for_every_request_also_for_one_that_is_refused(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    with DemoProcess.started("--journal", str(journal)) as process:
+        async with httpx2.AsyncClient(base_url=process.root_url, timeout=10) as http:
+            for model in ("demo-fast", "demo-fail-500"):
+                await http.post(CHAT, json=body(model))
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [(line["model"], line["asked"]) for line in lines] == [
+        ("demo-fast", INTRODUCTION[-1]["content"]),
+        ("demo-fail-500", INTRODUCTION[-1]["content"]),
+    ]
+    assert lines[0]["at_ms"] <= lines[1]["at_ms"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,13 @@ def test_output_and_errors_are_appended_to_the_log(make_program: MakeProgram, tm
     _run(make_program, "print('one')")
     _run(make_program, "import sys; print('two', file=sys.stderr)")
     assert (tmp_path / "child.log").read_text() == "one\ntwo\n"
+
+
+def test_a_program_runs_where_it_was_told_to(make_program: MakeProgram, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    _run(lambda source: replace(make_program(source), directory=folder), "import os; print(os.getcwd())")
+    assert (tmp_path / "child.log").read_text().strip() == str(folder.resolve())
 
 
 def test_the_tail_is_the_end_of_this_run_alone(make_program: MakeProgram) -> None:

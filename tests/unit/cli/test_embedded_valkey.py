@@ -75,6 +75,24 @@ def test_its_data_survives_a_restart_also_by_kill_9(directory: Path, start_serve
     assert not list(directory.glob("*.rdb"))
 
 
+def test_it_can_be_emptied_while_it_runs_and_while_it_does_not(directory: Path, start_server: StartServer) -> None:
+    valkey = EmbeddedValkey.in_directory(directory)
+    assert not valkey.flush()
+    server = start_server(valkey)
+    with _client(valkey) as client:
+        client.set("flushed", "yes")
+        assert valkey.flush()
+        assert client.get("flushed") is None
+        client.set("forgotten", "yes")
+        client.ping()
+    server.kill()
+    server.wait()
+    valkey.forget()
+    start_server(valkey)
+    with _client(valkey) as client:
+        assert client.get("forgotten") is None
+
+
 def test_a_leftover_server_is_stopped_with_its_data_saved(directory: Path, start_server: StartServer) -> None:
     valkey = EmbeddedValkey.in_directory(directory)
     leftover = start_server(valkey)

@@ -6,11 +6,28 @@ import socket
 
 import pytest
 
-from cli.ports import ANY_ADDRESS, AddressError, check_can_listen, free_port, is_loopback, url_of
+from cli.ports import (
+    ANY_ADDRESS,
+    BELOW_OUTGOING_PORTS,
+    AddressError,
+    check_can_listen,
+    free_port,
+    is_loopback,
+    lasting_ports,
+    url_of,
+)
 
 
 def test_a_free_port_may_be_used() -> None:
     check_can_listen("127.0.0.1", free_port())
+
+
+def test_lasting_ports_are_different_free_and_not_given_to_clients() -> None:
+    first, second = lasting_ports(2)
+    assert first != second
+    assert {first, second} <= set(BELOW_OUTGOING_PORTS)
+    for port in (first, second):
+        check_can_listen("127.0.0.1", port)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", ANY_ADDRESS[0]])
