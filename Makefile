@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check format check-containers test-containers install install-dev install-local-model lock clean
+.PHONY: help run test test-faults coverage check format check-containers test-containers install install-dev install-local-model lock clean
 
 # The first of these that runs and is new enough makes the environment; `make PYTHON=/path/to/python` chooses another.
 PYTHON ?= python3.13 python3.12 python3.14 python3.11 python3
@@ -22,18 +22,24 @@ run: install ## install what is missing, then start everything (ARGS="--port 900
 DATABASES ?= $(if $(TESTS),sqlite,sqlite sqlite-rollback postgresql)
 on-sqlite-rollback := -m database tests/integration/shared tests/integration/cli tests/integration/worker/test_slots.py \
 	tests/e2e/test_main_job.py
-on-postgresql := -m database
-# $(call test-on-databases,RUN): with REPORTS=FOLDER each leaves its junit.xml there.
+on-postgresql := -m "database and (not faults or (quick and postgresql))"
+# $(call test-on-databases,RUN,OPTIONS): with REPORTS=FOLDER each leaves its junit.xml there.
 define test-on-databases
 	@failed=; $(foreach database,$(DATABASES), \
 		$(say) "Testing on $(database)"; \
 		TEST_DATABASE=$(database) $(1) -m pytest $(if $(REPORTS),--junitxml=$(REPORTS)/$(database).xml) \
-			$(or $(TESTS),$(on-$(database))) $(ARGS) || failed="$$failed $(database)";) \
+			$(or $(TESTS),$(on-$(database))) $(2) $(ARGS) || failed="$$failed $(database)";) \
 	test -z "$$failed" || $(call fail,Failed on:$$failed)
 endef
 
 test: install-dev ## run the tests on every database (TESTS=tests/unit, ARGS="-x", DATABASES=postgresql)
 	$(call test-on-databases,$(BIN)/python)
+
+# Each row of the fault matrix, with several seeds: half an hour.
+test-faults: DATABASES = sqlite postgresql
+test-faults: TESTS = tests/faults
+test-faults: install-dev ## harm real processes in every way there is (TESTS=tests/faults/test_redis.py)
+	$(call test-on-databases,$(BIN)/python,-m faults)
 
 coverage: install-dev ## run the tests and show which branches they missed
 	@$(BIN)/coverage erase

@@ -1,0 +1,157 @@
+"""What must hold after every fault: the promise of docs/reliability.md, looked up in the database itself."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import httpx2
+from sqlalchemy import Connection, RowMapping, Table, func, select
+
+from shared.database.models import attempts, is_live, messages, replies
+from shared.errors import StorageError
+from shared.reply_status import ReplyStatus
+from tests.faults.asking import Accepted, Client
+from tests.faults.installation import Installation
+from tests.fixtures.waiting import until
+
+# Far more than anything here takes, with a take-over or two.
+ENDED_WITHIN_SECONDS = 90.0
+# As shared.settings has them.
+MAX_TRIES = 4
+MAX_MODEL_CALLS = 2
+COMPLETED = frozenset({ReplyStatus.COMPLETED})
+# What is not counted as a call of the model, or given back: every other attempt is one.
+_UNCOUNTED = frozenset({"handed_back", "retried"})
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """All that the database has of messages, replies and attempts."""
+
+    messages: Sequence[RowMapping]
+    replies: Sequence[RowMapping]
+    attempts: Sequence[RowMapping]
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """What became of the attempts."""
+        return Counter(row["outcome"] for row in self.attempts)
+
+    @property
+    def statuses(self) -> Counter[str]:
+        """How the replies ended."""
+        return Counter(row["status"] for row in self.replies)
+
+    def outcomes_of(self, reply_id: str) -> list[str]:
+        """What became of each attempt at one reply."""
+        return [row["outcome"] for row in self.attempts if row["reply_id"] == reply_id]
+
+    def reply(self, reply_id: str) -> RowMapping:
+        """One reply."""
+        (row,) = (row for row in self.replies if row["id"] == reply_id)
+        return row
+
+
+def _read_books(connection: Connection) -> Books:
+    def rows(table: Table) -> Sequence[RowMapping]:
+        return connection.execute(select(table).order_by(*table.primary_key.columns)).mappings().all()
+
+    return Books(rows(messages), rows(replies), rows(attempts))
+
+
+def _count_live(connection: Connection) -> int:
+    return int(connection.execute(select(func.count()).select_from(replies).where(is_live(replies))).scalar_one())
+
+
+async def all_ended(installation: Installation, *, seconds: float = ENDED_WITHIN_SECONDS) -> None:
+    """Waits until no reply is live."""
+
+    async def is_so() -> bool:
+        try:
+            return await installation.database.read(_count_live) == 0
+        except StorageError:
+            return False  # The database is what was harmed.
+
+    await until(is_so, seconds=seconds)
+
+
+async def judge(
+    installation: Installation,
+    client: Client,
+    *,
+    seconds: float = ENDED_WITHIN_SECONDS,
+    statuses: Collection[ReplyStatus] = COMPLETED,
+) -> Books:
+    """Waits until everything has ended, and checks every promise; what the database has then."""
+    await all_ended(installation, seconds=seconds)
+    books = await installation.database.read(_read_books)
+    _nothing_is_lost(books, client.accepted)
+    _nothing_is_there_twice(books)
+    _each_turn_waited_for_those_before(books)
+    assert set(books.statuses) <= set(statuses), books.statuses
+    await _the_model_was_not_paid_too_often(books, installation)
+    await _the_file_is_whole(installation)
+    return books
+
+
+def _nothing_is_lost(books: Books, accepted: Collection[Accepted]) -> None:
+    said = {(row["conversation_id"], row["turn"]): row["content"] for row in books.messages if row["role"] == "user"}
+    asked = defaultdict(set)
+    for row in books.replies:
+        asked[row["conversation_id"], row["turn"]].add(row["id"])
+    for each in accepted:
+        place = each.conversation_id, each.turn
+        assert said.get(place) == each.content, f"{each} was accepted and is not stored"
+        assert asked[place] == set(each.reply_ids)
+    places = [(each.conversation_id, each.turn) for each in accepted]
+    assert len(places) == len(set(places)), "two messages were given one turn"
+
+
+def _nothing_is_there_twice(books: Books) -> None:
+    answers = Counter(row["reply_id"] for row in books.messages if row["role"] == "assistant")
+    assert all(count == 1 for count in answers.values()), answers
+    completed = {row["id"] for row in books.replies if row["status"] == ReplyStatus.COMPLETED}
+    assert completed <= set(answers), "an answer was completed and is not in its conversation"
+    said = Counter((row["conversation_id"], row["turn"], row["position"]) for row in books.messages)
+    assert all(count == 1 for count in said.values())
+    selected = Counter((row["conversation_id"], row["turn"]) for row in books.replies if row["selected"])
+    assert all(count == 1 for count in selected.values())
+    assert not [row for row in books.attempts if row["ended_at"] is None], "an attempt was never closed"
+
+
+def _each_turn_waited_for_those_before(books: Books) -> None:
+    """No attempt at a turn began before all replies of the turns before it had ended."""
+    turn_of = {row["id"]: (row["conversation_id"], row["turn"]) for row in books.replies}
+    began: dict[tuple[str, int], int] = {}
+    for row in books.attempts:
+        place = turn_of[row["reply_id"]]
+        began[place] = min(began.get(place, row["started_at"]), row["started_at"])
+    ended: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for row in books.replies:
+        ended[row["conversation_id"]].append((row["turn"], row["finished_at"]))
+    for (conversation_id, turn), start in began.items():
+        before = [finished for earlier, finished in ended[conversation_id] if earlier < turn]
+        assert all(finished <= start for finished in before), f"turn {turn} of {conversation_id} did not wait"
+
+
+async def _the_model_was_not_paid_too_often(books: Books, installation: Installation) -> None:
+    for row in books.replies:
+        assert row["tries"] <= MAX_TRIES, row
+        assert row["model_calls"] <= MAX_MODEL_CALLS, row
+    async with httpx2.AsyncClient() as http:
+        counted = (await http.get(f"{installation.demo.root_url}/stats")).json()["requests"]
+    requests = sum(counted.values())
+    assert books.statuses[ReplyStatus.COMPLETED] <= requests <= len(books.attempts)
+    if not _UNCOUNTED & set(books.outcomes):
+        assert requests <= sum(row["model_calls"] for row in books.replies)
+
+
+def _integrity(connection: Connection) -> str:
+    return str(connection.exec_driver_sql("pragma integrity_check").scalar())
+
+
+async def _the_file_is_whole(installation: Installation) -> None:
+    if installation.database.sqlite is not None:
+        assert await installation.database.read(_integrity) == "ok"
