@@ -20,7 +20,7 @@ from api.edge import Edge
 from api.live.hub import Hub
 from api.live.shutdown import told_of_shutdown
 from api.openapi_document import DESCRIPTION, TAGS, openapi_document
-from api.routes import conversations, docs, health, messages, models, replies, turns
+from api.routes import candidates, conversations, docs, health, messages, models, replies, turns
 from shared import logging as log_lines
 from shared.database.access import Database
 from shared.database.engine import open_engine, parse_url, sqlite_path
@@ -35,9 +35,10 @@ from shared.reply_status import ReplyStatus
 from shared.settings import Settings, get_settings
 from shared.store.takeovers import Caps, Moved
 from shared.sweeper import Sweeper
+from shared.upkeep import Upkeep
 
 # In the order in which requests look for their route: the busiest first.
-_MODULES = (turns, replies, conversations, messages, models, health, docs)
+_MODULES = (turns, replies, candidates, conversations, messages, models, health, docs)
 STOP_SECONDS = 1.0
 
 
@@ -139,6 +140,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     resources = Resources(settings, database, redis, notifier, doorbell, hub, heartbeat, sweeper)
     sweeper.start()
     stack.push_async_callback(sweeper.stop)
+    upkeep = Upkeep(database, settings)
+    upkeep.start()
+    stack.push_async_callback(upkeep.stop)
     return resources
 
 

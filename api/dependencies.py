@@ -126,4 +126,5 @@ def keyed_request(request: Request) -> KeyedRequest | None:
         method=request.method,
         path=request.scope["path"],
         request_hash=hashlib.sha256(canonical).hexdigest(),
+        lifetime_ms=int(1000 * resources_of(request).settings.idempotency_seconds),
     )

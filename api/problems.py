@@ -62,6 +62,34 @@ _REQUEST_PROBLEMS = (
         "Read its present state and decide again.",
     ),
     Problem(
+        "busy",
+        409,
+        "The conversation is busy",
+        "The conversation has replies that have not ended, and the request said `on_busy: reject`.",
+        "Wait until `live_replies` is empty, or ask with `on_busy: enqueue` or `interrupt`.",
+    ),
+    Problem(
+        "not_last_turn",
+        409,
+        "The conversation has gone on",
+        "Only replies of a conversation's last turn can be regenerated, selected or tried again.",
+        "Fork the conversation with `up_to_turn` and go on from there.",
+    ),
+    Problem(
+        "not_selectable",
+        409,
+        "This reply cannot be selected",
+        "A conversation goes on from a text, and this reply is still being made, or ended without one.",
+        "Select a reply that is completed, or incomplete with a text.",
+    ),
+    Problem(
+        "not_retryable",
+        409,
+        "This reply cannot be tried again",
+        "Only a reply that failed or was cancelled can be tried again.",
+        "Use regenerate for another answer beside this one.",
+    ),
+    Problem(
         "body_too_large",
         413,
         "The body is too large",
@@ -81,6 +109,13 @@ _REQUEST_PROBLEMS = (
         "A value is not allowed",
         "The request is well formed, but one of its values is missing, of the wrong type, or out of bounds.",
         "`errors` names each place: `#/n` is a field of the body, `?limit` a query parameter.",
+    ),
+    Problem(
+        "too_many_candidates",
+        422,
+        "This turn has all the replies it may have",
+        "A turn has at most eight replies, those asked for with `n` and regenerated ones together.",
+        "Select one of them, or fork the conversation before this turn and ask again.",
     ),
     Problem(
         "invalid_cursor",

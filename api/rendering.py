@@ -99,6 +99,20 @@ def _queue(row: Row) -> dict[str, Any]:
     return {"turns_ahead": 0, "waiting_for": "worker", "next_attempt_at": None}
 
 
+def attempt_dict(row: Row) -> dict[str, Any]:
+    """One try at a reply."""
+    error = {"code": row["error_code"], "message": row["error_message"]} if row["error_code"] else None
+    return {
+        "attempt": row["attempt"],
+        "worker": row["worker_id"],
+        "started_at": instant(row["started_at"]),
+        "ended_at": _instant_or_none(row["ended_at"]),
+        "outcome": row["outcome"],
+        "error": error,
+        "usage": _usage(row),
+    }
+
+
 def turn_dict(conversation_id: str, turn: int, *, message: Row, replies: Iterable[Row]) -> dict[str, Any]:
     """A turn: what was said and the replies to it."""
     return {

@@ -5,6 +5,11 @@ AsyncChatError
 ├── RequestError             the caller asked for something that cannot be; mapped to a 4xx at the edge
 │   ├── NotFound             there is no such thing (or it is another tenant's)
 │   ├── Conflict             the thing is in a state that does not allow it
+│   │   ├── Busy             the conversation has live replies, and the request would not wait for them
+│   │   ├── NotLastTurn      the conversation has gone on since that turn
+│   │   ├── NotSelectable    the reply has no text to go on from
+│   │   └── NotRetryable     the reply neither failed nor was cancelled
+│   ├── TooManyCandidates    the turn has as many replies as it may have
 │   ├── InvalidValue         a value is outside what is allowed; names the field
 │   └── IdempotencyMismatch  the Idempotency-Key was used for another request
 └── StorageError             the database could not answer; the caller may try again
@@ -40,6 +45,36 @@ class Conflict(RequestError):
     """The thing is in a state that does not allow what was asked."""
 
     code = "conflict"
+
+
+class Busy(Conflict):
+    """The conversation has live replies, and the request said not to wait for them."""
+
+    code = "busy"
+
+
+class NotLastTurn(Conflict):
+    """The conversation has gone on since that turn, from the reply that was selected."""
+
+    code = "not_last_turn"
+
+
+class NotSelectable(Conflict):
+    """The reply has no text to go on from."""
+
+    code = "not_selectable"
+
+
+class NotRetryable(Conflict):
+    """The reply neither failed nor was cancelled."""
+
+    code = "not_retryable"
+
+
+class TooManyCandidates(RequestError):
+    """The turn has as many replies as it may have."""
+
+    code = "too_many_candidates"
 
 
 class InvalidValue(RequestError):

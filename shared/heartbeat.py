@@ -14,7 +14,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from shared.clock import now_ms
+from shared.clock import follow, now_ms
 from shared.database.access import Database
 from shared.errors import StorageError
 from shared.ids import new_process_id
@@ -52,6 +52,7 @@ class Heartbeat:
         Raises:
             StorageError: the row could not be stored.
         """
+        await self._follow_clock()
         await self._register()
         self._watchdog = Watchdog(asyncio.get_running_loop())
         self._watchdog.start()
@@ -82,6 +83,7 @@ class Heartbeat:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
+                await self._follow_clock()
                 await self._beat()
             except StorageError as error:
                 log.warning("a beat was not stored: %s", error)
@@ -92,6 +94,11 @@ class Heartbeat:
             async with self._beaten:
                 self.committed += 1
                 self._beaten.notify_all()
+
+    async def _follow_clock(self) -> None:
+        offset_ms = await self._database.read(workers.clock_offset_ms)
+        if offset_ms is not None:
+            follow(offset_ms)
 
     async def _beat(self) -> None:
         if await self._database.write(workers.beat, self.process_id):

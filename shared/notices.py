@@ -1,7 +1,7 @@
-"""Notices: "something changed in this conversation", for clients that wait on any gateway.
+"""Notices over Redis: "something changed in this conversation", and "somebody asked this reply to stop".
 
-A notice says nothing else; whoever hears it reads the database. A lost one costs its listeners a moment, since
-gateways also compare versions from time to time.
+They say nothing else; whoever hears one reads the database. A lost one costs its listeners a moment, since gateways
+also compare versions from time to time, and workers look at what they hold with every beat.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
-_CHANNEL_PREFIX = "asyncchat:conversation:"
+CHANNEL_PREFIX = "asyncchat:"
+_CONVERSATION_PREFIX = f"{CHANNEL_PREFIX}conversation:"
+# All workers listen to it. What is said there is the id of a reply; stops are rare.
+STOPS = "stops"
 # With Redis away for long, older notices are of no use to anybody.
 _MAX_PENDING = 10_000
 
 
 def channel(conversation_id: str) -> str:
     """The Redis channel of a conversation."""
-    return _CHANNEL_PREFIX + conversation_id
+    return _CONVERSATION_PREFIX + conversation_id
 
 
 class Notifier:
@@ -29,7 +32,7 @@ class Notifier:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._pending: dict[str, None] = {}
+        self._pending: dict[tuple[str, bytes], None] = {}  # channels and what to say there, in order
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._reachable = True
@@ -50,8 +53,15 @@ class Notifier:
 
     def announce(self, conversation_id: str) -> None:
         """Tells every gateway that the conversation changed. Never blocks and never raises."""
+        self._note(channel(conversation_id), b"")
+
+    def tell_stop(self, reply_id: str) -> None:
+        """Tells every worker that the reply was asked to stop, or is gone. Never blocks and never raises."""
+        self._note(CHANNEL_PREFIX + STOPS, reply_id.encode())
+
+    def _note(self, name: str, payload: bytes) -> None:
         if len(self._pending) < _MAX_PENDING:
-            self._pending[conversation_id] = None
+            self._pending[name, payload] = None
             self._wake.set()
 
     async def _publish_forever(self) -> None:
@@ -66,9 +76,9 @@ class Notifier:
             return
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
-                for conversation_id in pending:
+                for name, payload in pending:
                     # A command on a pipeline is only noted down; execute() sends it.
-                    pipeline.publish(channel(conversation_id), b"")  # type: ignore[unused-awaitable]
+                    pipeline.publish(name, payload)  # type: ignore[unused-awaitable]
                 await pipeline.execute()
         except (RedisError, OSError) as error:
             if self._reachable:

@@ -29,11 +29,11 @@ TRANSITIONS: dict[ReplyStatus, frozenset[ReplyStatus]] = {
         {ReplyStatus.IN_PROGRESS, ReplyStatus.FAILED, ReplyStatus.CANCELLED, ReplyStatus.INCOMPLETE}
     ),
     ReplyStatus.IN_PROGRESS: frozenset({ReplyStatus.QUEUED, *TERMINAL}),
-    # Terminal replies stay as they are.
+    # An answer stays as it is; without one, somebody may ask for another try.
     ReplyStatus.COMPLETED: frozenset(),
     ReplyStatus.INCOMPLETE: frozenset(),
-    ReplyStatus.FAILED: frozenset(),
-    ReplyStatus.CANCELLED: frozenset(),
+    ReplyStatus.FAILED: frozenset({ReplyStatus.QUEUED}),
+    ReplyStatus.CANCELLED: frozenset({ReplyStatus.QUEUED}),
 }
 
 
@@ -42,6 +42,34 @@ class StopRequest(StrEnum):
 
     CANCEL = "cancel"  # end as cancelled
     INTERRUPT = "interrupt"  # end as incomplete, keep the text
+
+
+class OnBusy(StrEnum):
+    """What a new turn does about live replies before it."""
+
+    ENQUEUE = "enqueue"  # wait for them
+    REJECT = "reject"  # refuse the new turn
+    INTERRUPT = "interrupt"  # stop them
+
+
+class OnCrash(StrEnum):
+    """What becomes of a reply whose worker dies."""
+
+    RESTART = "restart"  # another try, from the beginning
+    KEEP_PARTIAL = "keep_partial"  # end as incomplete with the text so far, if there is any
+    FAIL = "fail"  # end as failed
+
+
+class AttemptOutcome(StrEnum):
+    """What became of a try. The first four are the statuses in which it ended its reply."""
+
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    RETRIED = "retried"  # it failed, and another one follows
+    HANDED_BACK = "handed_back"  # its worker was told to stop
+    LOST = "lost"  # its worker died
 
 
 class IncompleteReason(StrEnum):

@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     max_content_chars: int = Field(200_000, ge=1)
     max_wait_seconds: float = Field(50, ge=0, le=3600)
     deadline_seconds: float = Field(600, gt=0, le=86_400)
+    # How long a repeated request is known by its Idempotency-Key.
+    idempotency_seconds: float = Field(86_400, ge=60)
 
     # How a worker generates.
     slots: int = Field(200, ge=1, le=10_000)

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from shared.clock import now_ms
+from shared.crash_points import crash_point
 from shared.database.access import Database
 from shared.errors import StorageError
 from shared.heartbeat import Heartbeat
@@ -72,6 +73,7 @@ class _Findings:
     beats: dict[str, int]
     ownerless: list[str]
     overdue: Sequence[Row[Any]]
+    has_stamps_from_future: bool
 
 
 def _look(connection: Connection, *, now: int) -> _Findings:
@@ -79,6 +81,7 @@ def _look(connection: Connection, *, now: int) -> _Findings:
         workers.beats(connection),
         takeovers.ownerless(connection),
         takeovers.overdue(connection, now=now, limit=OVERDUE_AT_ONCE),
+        takeovers.has_stamps_from_future(connection, now=now),
     )
 
 
@@ -133,9 +136,13 @@ class Sweeper:
             moved = await self._database.write(
                 takeovers.take_over, process_id, last_beat=last_beat, caps=self._caps, now=now_ms()
             )
+            crash_point("sweeper.take_over.committed")
             if moved:
                 log.warning("took over %d replies from %s, which is dead", len(moved), process_id)
             self._tell(moved)
+        if findings.has_stamps_from_future:
+            log.warning("the clock was set back: what was queued before is made due again")
+            await self._database.write(takeovers.stamp_again, now=now_ms())
         await asyncio.gather(*(self._expire(row) for row in findings.overdue))
 
     async def _expire(self, overdue: Row[Any]) -> None:

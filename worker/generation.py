@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.clock import now_ms
+from shared.crash_points import crash_point
 from shared.database.access import Database
-from shared.ending import TOO_LATE, Ending, Failure
+from shared.ending import TOO_LATE, Ending, Failure, Usage
 from shared.errors import StorageError
 from shared.notices import Notifier
-from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus
+from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyError, ReplyStatus
 from shared.settings import Settings
 from shared.store import moves
 from shared.store.claims import Claim
@@ -30,6 +31,11 @@ log = logging.getLogger(__name__)
 STORE_AGAIN_SECONDS = 0.5
 # Nobody waits longer than this between two tries unless the provider asks for it.
 MAX_BACKOFF_SECONDS = 30.0
+
+
+class _Stopped(Exception):
+    """Somebody asked for the reply to stop."""
+
 
 _BROKEN = ModelFailure(
     Failure(ReplyError.ATTEMPTS_EXHAUSTED, "The worker failed while answering; its log says why.", retryable=True)
@@ -55,10 +61,19 @@ class Generation:
         self._pieces: list[str] = []
         self._saved_pieces = 0
         self._began = time.monotonic()
+        self._prompt: list[prompt.Message] = []
+        self._is_stopped = False
+        self._bound: asyncio.Timeout | None = None
 
     async def run(self) -> None:
         """Makes the attempt. Cancelled, it writes nothing: whoever cancels decides what becomes of the reply."""
         await self._conclude(self._attempt())
+
+    def stop(self) -> None:
+        """Breaks off the call of the model and ends the reply, as the database has it that somebody asked for."""
+        self._is_stopped = True
+        if self._bound is not None:
+            self._bound.reschedule(asyncio.get_running_loop().time())
 
     async def abandon(self) -> None:
         """Ends an attempt that nobody makes any more, as one that failed unexpectedly."""
@@ -71,6 +86,7 @@ class Generation:
         except Lost:
             log.warning("gave up a reply that is somebody else's now", extra={"reply_id": claim.reply_id})
             return
+        crash_point("worker.finish.committed" if status.is_terminal else "worker.requeue.committed")
         self._bench.notifier.announce(claim.conversation_id)
         log.info(
             "attempt ended",
@@ -103,7 +119,11 @@ class Generation:
     async def _attempt(self) -> ReplyStatus:
         try:
             finished = await self._ask_model()
+            crash_point("worker.finish.before")
             return await self._store(moves.finish, self.claim, self._ending(finished))
+        except _Stopped:
+            stopped = Ending(ReplyStatus.CANCELLED, self._text(), self._usage_so_far())
+            return await self._store(moves.finish, self.claim, stopped)
         except ModelFailure as failure:
             return await self._end_or_try_again(failure)
         except Lost:
@@ -117,14 +137,31 @@ class Generation:
         left_seconds = (self.claim.deadline_at - now_ms()) / 1000
         is_last = left_seconds <= settings.attempt_seconds
         try:
-            async with asyncio.timeout(left_seconds if is_last else settings.attempt_seconds):
-                messages = await self._read_prompt()
-                request = ModelRequest(self.claim.model, messages, self.claim.parameters)
-                return await self._bench.model.stream(request, on_text=self._pieces.append)
+            async with asyncio.timeout(left_seconds if is_last else settings.attempt_seconds) as self._bound:
+                if self._is_stopped:
+                    raise _Stopped
+                self._prompt = await self._read_prompt()
+                request = ModelRequest(self.claim.model, self._prompt, self.claim.parameters)
+                return await self._bench.model.stream(request, on_text=self._take)
         except TimeoutError:
+            if self._is_stopped:
+                raise _Stopped from None
             if is_last:
                 raise ModelFailure(TOO_LATE) from None
             raise timed_out(has_begun=bool(self._pieces)) from None
+        finally:
+            self._bound = None
+
+    def _take(self, text: str) -> None:
+        self._pieces.append(text)
+        crash_point("worker.text.received")
+
+    def _usage_so_far(self) -> Usage | None:
+        """What a call that was broken off has cost, by our own estimate: models count only at the end."""
+        if not self._prompt:
+            return None
+        read = sum(prompt.estimate_tokens(message["content"]) for message in self._prompt)
+        return Usage(read, prompt.estimate_tokens(self._text()) if self._pieces else 0)
 
     async def _read_prompt(self) -> list[prompt.Message]:
         """Reads until the database answers; the attempt's time-out bounds it."""
@@ -172,7 +209,12 @@ class Generation:
             extra={"reply_id": claim.reply_id, "attempt": claim.attempt, "code": str(failure.code)},
         )
         return await self._store(
-            moves.requeue, claim, outcome="retried", next_at=next_at, give_back_call=not failed.counts, failure=failure
+            moves.requeue,
+            claim,
+            outcome=AttemptOutcome.RETRIED,
+            next_at=next_at,
+            give_back_call=not failed.counts,
+            failure=failure,
         )
 
     async def _fail(self, failure: Failure) -> ReplyStatus:

@@ -13,9 +13,10 @@ from shared.doorbell import Doorbell
 from shared.errors import SettingsError
 from shared.heartbeat import Heartbeat
 from shared.interpreter import hand_over_quickly
-from shared.notices import Notifier
+from shared.notices import CHANNEL_PREFIX, STOPS, Notifier
 from shared.settings import Settings
 from shared.store.takeovers import Caps, Moved
+from shared.subscription import Subscription
 from shared.sweeper import Sweeper
 from worker.generation import Workbench
 from worker.loop import LoopThread
@@ -40,6 +41,7 @@ class WorkerProcess:
         self._heartbeat: Heartbeat
         self._sweeper: Sweeper
         self._slots: Slots
+        self._stops: Subscription
         self._model: OpenAIModelClient
 
     def start(self) -> None:
@@ -85,6 +87,13 @@ class WorkerProcess:
         self._sweeper = Sweeper(self._database, self._heartbeat, caps=caps, on_moved=self._moved)
         self._sweeper.start()
         self._slots.start()
+        self._stops = Subscription(
+            settings.client_redis_url,
+            prefix=CHANNEL_PREFIX,
+            wanted=lambda: (STOPS,),
+            on_notice=lambda _channel, reply_id: self._slots.told_of_stop(reply_id.decode(errors="replace")),
+        )
+        self._stops.start()
 
     def _moved(self, moved: list[Moved]) -> None:
         for each in moved:
@@ -99,6 +108,7 @@ class WorkerProcess:
         self._start_drain()
         if self._drained is not None:
             await self._drained
+        await self._stops.stop()
         await self._sweeper.stop()
         await self._heartbeat.stop()
         await self._notifier.stop()

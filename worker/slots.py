@@ -12,10 +12,12 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from shared.clock import now_ms
+from shared.crash_points import crash_point
 from shared.doorbell import Doorbell
 from shared.errors import StorageError
 from shared.heartbeat import Heartbeat
-from shared.store import claims, moves, takeovers
+from shared.reply_status import AttemptOutcome
+from shared.store import claims, moves, stops, takeovers
 from shared.store.claims import Claim, ProcessGone
 from shared.store.moves import Lost
 from worker.generation import Generation, Workbench
@@ -69,6 +71,12 @@ class Slots:
         if started:
             await asyncio.wait(started)
 
+    def told_of_stop(self, reply_id: str) -> None:
+        """Somebody asked for this reply to stop, or erased it. What the database says of it counts."""
+        for task, generation in self._running.items():
+            if generation.claim.reply_id == reply_id:
+                _ = self._spawn(self._heed_stop(task, generation))
+
     def give_up(self) -> None:
         """Stops every generation without a word: others took this process for dead and hold its replies."""
         for task in self._running:
@@ -101,6 +109,7 @@ class Slots:
         return await asyncio.shield(self._spawn(self._claim(taking)))
 
     async def _claim(self, taking: int) -> list[asyncio.Task[None]]:
+        crash_point("worker.claim.before")
         try:
             claimed = await self._bench.database.write(
                 claims.claim, self._heartbeat.process_id, limit=taking, now=now_ms()
@@ -113,6 +122,8 @@ class Slots:
             return []
         finally:
             self._claiming -= taking
+        if claimed:
+            crash_point("worker.claim.committed")
         return [self._start(claim) for claim in claimed]
 
     def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -152,6 +163,17 @@ class Slots:
                 self._doorbell.ring([reply_id for reply_id in following if reply_id not in mine])
         except StorageError as error:
             log.warning("could not look for the next turn; the tick will: %s", error)
+
+    async def _heed_stop(self, task: asyncio.Task[None], generation: Generation) -> None:
+        try:
+            state = await self._bench.database.read(stops.state, generation.claim.reply_id)
+        except StorageError as error:
+            log.warning("could not look up a stop; the next beat will: %s", error)
+            return
+        if state is None:
+            task.cancel()  # It was erased with its conversation.
+        elif state.token == generation.claim.token and state.stop_requested:
+            generation.stop()
 
     async def _tick_forever(self) -> None:
         while True:
@@ -200,18 +222,20 @@ class Slots:
 
         A reply that it holds and does not work on comes from a coroutine that died, or from a claim whose commit had
         an unknown outcome. One that it works on and does not hold was erased, or moved on by others.
+        What somebody asked to stop is stopped, in case the word of it was lost.
         """
         working_before = self._working().keys()
-        held = {(claim.reply_id, claim.token): claim for claim in await self._held()}
+        found = await self._bench.database.read(takeovers.held_by, self._heartbeat.process_id)
+        held = {(each.claim.reply_id, each.claim.token): each for each in found}
         working = self._working()
+        for key in held.keys() & working.keys():
+            if held[key].stop_requested:
+                self._running[working[key]].stop()
         orphans, strays = held.keys() - working.keys(), working_before - held.keys()
         for key in strays & self._strays & working.keys():
             working[key].cancel()
         abandoned, self._orphans, self._strays = orphans & self._orphans, orphans, strays
-        await asyncio.gather(*(Generation(held[key], self._bench).abandon() for key in abandoned))
-
-    async def _held(self) -> list[Claim]:
-        return await self._bench.database.read(takeovers.held_by, self._heartbeat.process_id)
+        await asyncio.gather(*(Generation(held[key].claim, self._bench).abandon() for key in abandoned))
 
     def _working(self) -> dict[_Held, asyncio.Task[None]]:
         return {(running.claim.reply_id, running.claim.token): task for task, running in self._running.items()}
@@ -222,7 +246,7 @@ class Slots:
             await self._bench.database.write(
                 moves.requeue,
                 claim,
-                outcome="handed_back",
+                outcome=AttemptOutcome.HANDED_BACK,
                 next_at=now_ms(),
                 give_back_try=True,
                 give_back_call=True,

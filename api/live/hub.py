@@ -10,12 +10,13 @@ import asyncio
 import logging
 from types import TracebackType
 
-from api.live.background import end
-from api.live.subscription import Subscription
 from api.live.watch import Watch
+from shared.background import end
 from shared.database.access import Database
 from shared.errors import StorageError
+from shared.notices import channel
 from shared.store import conversations
+from shared.subscription import Subscription
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,9 @@ class Hub:
         self._is_released = False
         self._subscription = Subscription(
             redis_url,
+            prefix=channel(""),
             wanted=self._topics.keys,
-            on_notice=self.wake,
+            on_notice=lambda conversation_id, _payload: self.wake(conversation_id),
             on_acknowledged=self._acknowledge,
             # Whatever was announced while nobody listened shows in the versions.
             on_turn=self._poll_now.set,

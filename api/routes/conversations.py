@@ -26,6 +26,7 @@ from api.routes.documentation import (
     CHANGE_EXAMPLES,
     CREATE_EXAMPLES,
     ETAG,
+    FORK_EXAMPLES,
     LINK,
     NOT_MODIFIED,
     ConversationId,
@@ -33,7 +34,7 @@ from api.routes.documentation import (
     answer,
     problems,
 )
-from api.schemas.requests import ChangeConversationBody, CreateConversationBody
+from api.schemas.requests import ChangeConversationBody, CreateConversationBody, ForkBody
 from api.schemas.responses import Conversation, ConversationPage, CreatedConversation
 from api.services import conversations
 from api.services.conversations import NEWEST_MESSAGES
@@ -88,6 +89,33 @@ async def create(
         )
     headers = {"Location": f"/conversations/{content['id']}/", **waiting.headers}
     return json_answer(content, status=201, headers=headers)
+
+
+@router.post(
+    "/conversations/{conversation_id}/fork/",
+    status_code=201,
+    summary="Fork a conversation",
+    responses={
+        201: answer(Conversation, "The copy", headers={"Location": "Where the copy is."}),
+        **problems("not_found", *BODY, "idempotency_mismatch"),
+    },
+    openapi_extra={"parameters": [IDEMPOTENCY_PARAMETER]},
+)
+async def fork(
+    request: Request,
+    conversation_id: ConversationId,
+    body: Annotated[ForkBody | None, Body(openapi_examples=FORK_EXAMPLES)] = None,
+) -> Response:
+    """Copies its settings, and what was said up to a turn, into a new one. Replies that are still live stay behind."""
+    view = await conversations.fork(
+        resources_of(request),
+        tenant_of(request),
+        conversation_id,
+        body=body or ForkBody(),
+        keyed=keyed_request(request),
+    )
+    content = conversation_dict(view)
+    return json_answer(content, status=201, headers={"Location": f"/conversations/{content['id']}/"})
 
 
 @router.get(

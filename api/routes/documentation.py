@@ -72,11 +72,16 @@ ASK_EXAMPLES = {
             "n": 3,
             "parameters": {"temperature": 0.9, "max_output_tokens": 200},
             "metadata": {"source": "docs"},
+            "on_busy": "interrupt",
+            "on_crash": "keep_partial",
             "deadline_seconds": 120,
         },
     ),
 }
 CHANGE_EXAMPLES = {"title": Example(summary="A new title", value={"title": "About Ada"})}
+FORK_EXAMPLES = {"before": Example(summary="The first two turns", value={"up_to_turn": 2})}
+REGENERATE_EXAMPLES = {"warmer": Example(summary="Less predictable", value={"parameters": {"temperature": 1.2}})}
+RETRY_EXAMPLES = {"longer": Example(summary="With more time", value={"deadline_seconds": 900})}
 APPEND_EXAMPLES = {
     "assistant": Example(summary="An earlier answer", value={"role": "assistant", "content": "Good morning!"})
 }

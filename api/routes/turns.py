@@ -13,6 +13,7 @@ from api.answers import RETRY_AFTER_SECONDS, json_answer, tagged_answer
 from api.dependencies import (
     IDEMPOTENCY_PARAMETER,
     PREFER_PARAMETER,
+    Wait,
     WaitSeconds,
     keyed_request,
     resources_of,
@@ -53,7 +54,7 @@ def _turn_dict(turn: Turn) -> dict[str, Any]:
             TurnAnswer, "Accepted; the replies are being made", headers={"Location": "Where the turn is.", **RETRY}
         ),
         200: answer(TurnAnswer, "All replies have ended within the wait"),
-        **problems("not_found", *BODY, "idempotency_mismatch"),
+        **problems("not_found", "busy", *BODY, "idempotency_mismatch"),
     },
     openapi_extra={"parameters": [IDEMPOTENCY_PARAMETER, PREFER_PARAMETER]},
 )
@@ -70,10 +71,15 @@ async def ask(
     if waiting.seconds > 0:
         patience = Patience(waiting.seconds, request.receive)
         turn = await replies.wait_for_turn(resources, tenant_id, turn, patience=patience)
+    return accepted_turn(turn, waiting)
+
+
+def accepted_turn(turn: Turn, waiting: Wait) -> Response:
+    """The answer to whoever asked for something of the turn: 200 if all its replies have ended, else 202."""
     if replies.is_settled(turn):
         return json_answer(_turn_dict(turn), headers=waiting.headers)
     headers = {
-        "Location": f"/conversations/{conversation_id}/turns/{turn.turn}/",
+        "Location": f"/conversations/{turn.conversation_id}/turns/{turn.turn}/",
         "Retry-After": RETRY_AFTER_SECONDS,
         **waiting.headers,
     }

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, WrapValidator
 from pydantic_core import PydanticCustomError
 
+from shared.reply_status import OnBusy, OnCrash
 from shared.settings import get_settings
+from shared.store.candidates import MAX_CANDIDATES
 
 MAX_TITLE_CHARS = 500
 MAX_END_USER_CHARS = 255
 MAX_MODEL_CHARS = 200
 MAX_DEADLINE_SECONDS = 86_400
-MAX_CANDIDATES = 8
 MAX_METADATA_PAIRS = 16
 MAX_STOPS = 4
 MAX_STOP_CHARS = 500
@@ -87,6 +88,25 @@ Stop = Annotated[
     ),
 ]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+DeadlineSeconds = Annotated[
+    Annotated[Finite, Field(gt=0, le=MAX_DEADLINE_SECONDS)] | None,
+    Field(description="The reply ends by then, time in the queue included. 600 unless the server is set up otherwise."),
+]
+# A name from JSON; strict checking would want the member itself.
+OnBusyName = Annotated[
+    OnBusy,
+    Field(
+        strict=False,
+        description="What to do about live replies before it: wait for them, refuse with 409, or stop them.",
+    ),
+]
+OnCrashName = Annotated[
+    OnCrash,
+    Field(
+        strict=False,
+        description="What becomes of the reply if its worker dies: another try, the text so far, or an error.",
+    ),
+]
 
 
 class _Body(BaseModel):
@@ -114,9 +134,32 @@ class AskBody(_Body):
     model: Model | None = None
     parameters: Parameters | None = Field(None, description="Over those of the conversation.")
     metadata: Metadata | None = Field(None, description="Kept with the replies.")
-    deadline_seconds: Annotated[Finite, Field(gt=0, le=MAX_DEADLINE_SECONDS)] | None = Field(
-        None,
-        description="The reply ends by then, time in the queue included. 600 unless the server is set up otherwise.",
+    on_busy: OnBusyName = OnBusy.ENQUEUE
+    on_crash: OnCrashName = OnCrash.RESTART
+    deadline_seconds: DeadlineSeconds = None
+
+
+class RegenerateBody(_Body):
+    """What is to be different in the new candidate. What is not given is as in the one it is made from."""
+
+    model: Model | None = None
+    parameters: Parameters | None = Field(None, description="Over those of the reply.")
+    metadata: Metadata | None = Field(None, description="Kept with the new reply.")
+    on_crash: OnCrashName | None = None
+    deadline_seconds: DeadlineSeconds = None
+
+
+class RetryBody(_Body):
+    """How long the new tries may take."""
+
+    deadline_seconds: DeadlineSeconds = None
+
+
+class ForkBody(_Body):
+    """Where the copy ends."""
+
+    up_to_turn: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
+        None, description="The last turn that is copied. All of them if it is not given; none if it is 0."
     )
 
 

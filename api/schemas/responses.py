@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus, StopRequest
+from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyError, ReplyStatus, StopRequest
 
 Instant = Annotated[
     str,
@@ -82,6 +82,31 @@ class Reply(_Answer):
     started_at: Instant | None
     finished_at: Instant | None
     deadline_at: Instant
+
+
+class AttemptError(_Answer):
+    """Why a try did not end well."""
+
+    code: ReplyError
+    message: str
+
+
+class Attempt(_Answer):
+    """One try at a reply."""
+
+    attempt: int
+    worker: str = Field(description="The process that made it.")
+    started_at: Instant
+    ended_at: Instant | None
+    outcome: AttemptOutcome | None = Field(description="Null while it runs.")
+    error: AttemptError | None
+    usage: Usage | None
+
+
+class Attempts(_Answer):
+    """All tries at a reply, the first one first."""
+
+    data: list[Attempt]
 
 
 class Turn(_Answer):

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from api.dependencies import Resources
 from api.live.waiting import Awaited, wait_until
 from api.rendering import Row
-from api.schemas.requests import AppendMessageBody, ChangeConversationBody, CreateConversationBody
+from api.schemas.requests import AppendMessageBody, ChangeConversationBody, CreateConversationBody, ForkBody
 from api.services import reading
 from api.services.keyed_write import Making, write_once
 from api.services.reading import ConversationView
@@ -20,7 +20,7 @@ from api.services.replies import Patience, asked_of, ring, wait_for_turn
 from shared.clock import now_ms
 from shared.errors import NotFound, StorageError
 from shared.ids import new_conversation_id
-from shared.store import conversations, messages, turns
+from shared.store import conversations, forks, messages, stops, turns
 from shared.store.conversations import Order
 from shared.store.idempotency import KeyedRequest
 from shared.store.turns import Turn
@@ -68,7 +68,7 @@ async def create(
     if turn is None:
         return made.result
     if made.is_new:
-        ring(resources, turn)
+        ring(resources, turn.replies)
     if patience.seconds <= 0:
         return made.result
     await wait_for_turn(resources, tenant_id, turn, patience=patience)
@@ -178,9 +178,42 @@ async def delete(resources: Resources, tenant_id: str, conversation_id: str) -> 
     Raises:
         NotFound: the tenant has no such conversation.
     """
-    if not await resources.database.write(conversations.remove, tenant_id, conversation_id):
-        raise NotFound("There is no such conversation.")
+
+    def write(connection: Connection) -> Sequence[str]:
+        running = stops.running_in(connection, conversation_id)
+        if not conversations.remove(connection, tenant_id, conversation_id):
+            raise NotFound("There is no such conversation.")
+        return running
+
+    for reply_id in await resources.database.write(write):
+        resources.notifier.tell_stop(reply_id)
     resources.announce(conversation_id)
+
+
+async def fork(
+    resources: Resources, tenant_id: str, conversation_id: str, *, body: ForkBody, keyed: KeyedRequest | None
+) -> ConversationView:
+    """A copy of the conversation's first turns, as a conversation of its own.
+
+    Raises:
+        NotFound: the tenant has no such conversation.
+        InvalidValue: it has not so many turns.
+        IdempotencyMismatch: the key was used for another request.
+    """
+
+    def find(connection: Connection, found: str) -> ConversationView:
+        return reading.conversation(connection, tenant_id, found, newest=NEWEST_MESSAGES)
+
+    def make(connection: Connection) -> ConversationView:
+        new_id = forks.fork(connection, tenant_id, conversation_id, up_to_turn=body.up_to_turn, now=now_ms())
+        return find(connection, new_id)
+
+    made = await write_once(
+        resources.database,
+        keyed,
+        Making("conversation", make=make, id_of=lambda view: str(view.row["id"]), find=find),
+    )
+    return made.result
 
 
 async def append_message(

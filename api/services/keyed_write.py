@@ -52,7 +52,8 @@ async def write_once(database: Database, keyed: KeyedRequest | None, making: Mak
 
 
 def _make_once(connection: Connection, keyed: KeyedRequest, making: Making[T]) -> Made[T]:
-    found = idempotency.find(connection, keyed)
+    now = now_ms()
+    found = idempotency.find(connection, keyed, now=now)
     if found is not None:
         return Made(making.find(connection, found), is_new=False)
     result = making.make(connection)
@@ -61,6 +62,6 @@ def _make_once(connection: Connection, keyed: KeyedRequest, making: Making[T]) -
         keyed,
         resource_type=making.resource_type,
         resource_id=making.id_of(result),
-        now=now_ms(),
+        now=now,
     )
     return Made(result, is_new=True)

@@ -16,6 +16,7 @@ from api.schemas.requests import AskBody
 from api.services import reading
 from api.services.keyed_write import Making, write_once
 from shared.clock import now_ms
+from shared.crash_points import crash_point
 from shared.reply_status import ReplyStatus
 from shared.settings import Settings
 from shared.store import replies, turns
@@ -31,15 +32,21 @@ class Patience:
     receive: Receive
 
 
+def deadline_ms(seconds: float | None, settings: Settings) -> int:
+    """How long a reply may take, in milliseconds, if the request allows `seconds`."""
+    return max(1, round((seconds or settings.deadline_seconds) * 1000))
+
+
 def asked_of(body: AskBody, settings: Settings) -> Ask:
     """What the body asks for."""
-    seconds = body.deadline_seconds or settings.deadline_seconds
     return Ask(
         content=body.content,
         n=body.n,
         chosen_model=body.model,
         default_model=settings.model,
-        deadline_ms=max(1, round(seconds * 1000)),
+        deadline_ms=deadline_ms(body.deadline_seconds, settings),
+        on_busy=body.on_busy,
+        on_crash=body.on_crash,
         parameters=body.parameters.model_dump(exclude_none=True) if body.parameters else {},
         metadata=body.metadata or {},
     )
@@ -52,6 +59,7 @@ async def ask(
 
     Raises:
         NotFound: the tenant has no such conversation.
+        Busy: it has live replies, and the body would not wait for them.
         IdempotencyMismatch: the key was used for another request.
         StorageError: it was not stored, or nobody knows.
     """
@@ -62,12 +70,15 @@ async def ask(
         Making(
             "turn",
             make=lambda connection: turns.ask(connection, tenant_id, conversation_id, asked=asked, now=now_ms()),
-            id_of=lambda turn: f"{conversation_id}/{turn.turn}",
+            id_of=lambda turn: turn.resource_id,
             find=turn_finder(tenant_id),
         ),
     )
+    crash_point("api.ask.committed")
     if made.is_new:
-        ring(resources, made.result)
+        for reply_id in made.result.interrupted:
+            resources.notifier.tell_stop(reply_id)
+        ring(resources, made.result.replies)
         resources.announce(conversation_id)
     return made.result
 
@@ -82,9 +93,9 @@ def turn_finder(tenant_id: str) -> Callable[[Connection, str], Turn]:
     return find
 
 
-def ring(resources: Resources, turn: Turn) -> None:
-    """Brings a worker for the turn's replies. Never waits."""
-    resources.doorbell.ring([reply["id"] for reply in turn.replies])
+def ring(resources: Resources, rows: Sequence[Row]) -> None:
+    """Brings a worker for the replies. Never waits."""
+    resources.doorbell.ring([row["id"] for row in rows])
 
 
 async def wait_for_turn(resources: Resources, tenant_id: str, present: Turn, *, patience: Patience) -> Turn:
@@ -136,9 +147,18 @@ async def get_reply(resources: Resources, tenant_id: str, reply_id: str, *, pati
         NotFound: the tenant has no such reply.
     """
     present = await resources.database.read(reading.reply, tenant_id, reply_id)
+    return await wait_for_reply(resources, tenant_id, present, patience=patience)
+
+
+async def wait_for_reply(resources: Resources, tenant_id: str, present: Row, *, patience: Patience) -> Row:
+    """The reply once it has ended, or as it is when the time is up.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+    """
     awaited = Awaited(
         present["conversation_id"],
-        read=partial(_reply, tenant_id=tenant_id, reply_id=reply_id),
+        read=partial(_reply, tenant_id=tenant_id, reply_id=present["id"]),
         is_there=lambda reply: not is_live(reply),
     )
     return await wait_until(

@@ -112,6 +112,8 @@ replies = Table(
     Column("deadline_at", BigInteger, nullable=False),
     Column("stop_requested", String(16)),
     Column("selected", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
+    # Of a regeneration: once completed, the conversation goes on from it.
+    Column("becomes_selected", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
     Column("partial", Text),
     Column("partial_cursor", String(64)),
     Column("deltas", JSON(none_as_null=True)),
@@ -175,7 +177,7 @@ attempts = Table(
     Column("worker_id", String(64), nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
-    # completed, incomplete, failed, cancelled, retried, handed_back or lost; null while it runs.
+    # An AttemptOutcome; null while it runs.
     Column("outcome", String(16)),
     Column("error_code", String(64)),
     Column("error_message", Text),
@@ -206,3 +208,4 @@ idempotency_keys = Table(
     Column("resource_id", String(128), nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
+Index("ix_idempotency_keys_created_at", idempotency_keys.c.created_at)

@@ -37,6 +37,7 @@ class Claim:
     model: str
     parameters: Mapping[str, Any]
     deadline_at: int
+    becomes_selected: bool = False
     instructions: str | None = None
 
     @classmethod
@@ -55,6 +56,7 @@ class Claim:
             model=row.model,
             parameters=row.parameters,
             deadline_at=row.deadline_at,
+            becomes_selected=row.becomes_selected,
             instructions=instructions,
         )
 

@@ -19,6 +19,7 @@ _TOUCH = (
     update(conversations)
     .where(conversations.c.id == bindparam("conversation_id"))
     .values(version=conversations.c.version + 1, updated_at=bindparam("now"))
+    .returning(conversations.c.next_turn)
 )
 _BUMP = (
     update(conversations)
@@ -83,9 +84,13 @@ def remove(connection: Connection, tenant_id: str, conversation_id: str) -> bool
     return removed.rowcount > 0
 
 
-def touch(connection: Connection, conversation_id: str, *, now: int) -> None:
-    """Records that a message or an end of a reply changed the conversation, and locks it until the commit."""
-    connection.execute(_TOUCH, {"conversation_id": conversation_id, "now": now})
+def touch(connection: Connection, conversation_id: str, *, now: int) -> int | None:
+    """Records that a message or an end of a reply changed the conversation, and locks it until the commit.
+
+    Returns its last turn, or None if it is gone.
+    """
+    next_turn = connection.execute(_TOUCH, {"conversation_id": conversation_id, "now": now}).scalar_one_or_none()
+    return None if next_turn is None else next_turn - 1
 
 
 def bump(connection: Connection, conversation_ids: Collection[str]) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.database.models import idempotency_keys
 from shared.errors import IdempotencyMismatch
+
+# A write that takes out more would make others wait.
+FORGET_AT_ONCE = 500
 
 
 class KeyTaken(Exception):
@@ -24,21 +27,27 @@ class KeyedRequest:
     method: str
     path: str
     request_hash: str
+    lifetime_ms: int
 
 
-def find(connection: Connection, request: KeyedRequest) -> str | None:
-    """The id of what the same request made before, or None if the key is new.
+def find(connection: Connection, request: KeyedRequest, *, now: int) -> str | None:
+    """The id of what the same request made before, or None if the key is new, or so old that it is forgotten.
 
     Raises:
         IdempotencyMismatch: the key was used for another method, path or body.
     """
     table = idempotency_keys.c
     row = connection.execute(
-        select(table.method, table.path, table.request_hash, table.resource_id).where(
+        select(table.method, table.path, table.request_hash, table.resource_id, table.created_at).where(
             table.tenant_id == request.tenant_id, table.key == request.key
         )
     ).one_or_none()
     if row is None:
+        return None
+    if row.created_at <= now - request.lifetime_ms:
+        connection.execute(
+            delete(idempotency_keys).where(table.tenant_id == request.tenant_id, table.key == request.key)
+        )
         return None
     if (row.method, row.path, row.request_hash) != (request.method, request.path, request.request_hash):
         raise IdempotencyMismatch("This Idempotency-Key was already used for another request. Use a new key for each.")
@@ -70,3 +79,17 @@ def remember(connection: Connection, request: KeyedRequest, *, resource_type: st
     )
     if connection.execute(statement).first() is None:
         raise KeyTaken
+
+
+def has_older(connection: Connection, *, before: int) -> bool:
+    """Whether any key was stored before that instant."""
+    return bool(connection.execute(select(exists().where(idempotency_keys.c.created_at <= before))).scalar_one())
+
+
+def forget(connection: Connection, *, before: int) -> None:
+    """Takes out keys that were stored before that instant, the oldest first, as many as one write should."""
+    table = idempotency_keys.c
+    oldest = select(table.created_at).where(table.created_at <= before).order_by(table.created_at).limit(FORGET_AT_ONCE)
+    last = connection.execute(select(func.max(oldest.subquery().c.created_at))).scalar_one()
+    if last is not None:
+        connection.execute(delete(idempotency_keys).where(table.created_at <= last))

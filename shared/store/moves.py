@@ -29,7 +29,7 @@ from sqlalchemy import (
 from shared.database.models import attempts, is_running, messages, replies
 from shared.ending import Ending, Failure, Usage
 from shared.ids import new_message_id
-from shared.reply_status import IncompleteReason, ReplyStatus, StopRequest
+from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyStatus, StopRequest
 from shared.store import conversations as conversation_rows
 from shared.store.claims import Claim
 
@@ -45,6 +45,25 @@ _held = and_(replies.c.id == bindparam("reply_id"), replies.c.token == bindparam
 _sibling = replies.alias("sibling")
 _none_selected = ~exists().where(
     _sibling.c.conversation_id == replies.c.conversation_id, _sibling.c.turn == replies.c.turn, _sibling.c.selected
+)
+_unstopped = replies.c.stop_requested.is_(None)
+_held_reply = replies.alias("held")
+# A completed regeneration takes the place of the candidate that was selected before.
+_YIELD_PLACE = (
+    update(replies)
+    .where(
+        replies.c.conversation_id == bindparam("of_conversation"),
+        replies.c.turn == bindparam("of_turn"),
+        replies.c.selected,
+        exists().where(
+            _held_reply.c.id == bindparam("reply_id"),
+            _held_reply.c.token == bindparam("held_token"),
+            is_running(_held_reply),
+            _held_reply.c.stop_requested.is_(None),
+            _held_reply.c.becomes_selected,
+        ),
+    )
+    .values(selected=False)
 )
 _PARTIAL = update(replies).where(_held).values(partial=bindparam("new_content"))
 
@@ -71,16 +90,16 @@ _FINISH = (
     .where(_held)
     .values(
         **unless_stopped(bindparam("new_status"), otherwise_reason=bindparam("new_incomplete_reason")),
-        selected=and_(bindparam("completes", type_=Boolean), replies.c.stop_requested.is_(None), _none_selected),
+        selected=and_(bindparam("completes", type_=Boolean), _unstopped, _none_selected),
         # The text is kept once: in the assistant's message where there is one, else here.
         partial=case(
             (replies.c.stop_requested == StopRequest.CANCEL, bindparam("new_content")),
             (replies.c.stop_requested == StopRequest.INTERRUPT, null()),
             else_=bindparam("kept_text"),
         ),
-        error_code=case((replies.c.stop_requested.is_(None), bindparam("new_error_code"))),
-        error_message=case((replies.c.stop_requested.is_(None), bindparam("new_error_message"))),
-        error_retryable=case((replies.c.stop_requested.is_(None), cast(bindparam("new_error_retryable"), Boolean))),
+        error_code=case((_unstopped, bindparam("new_error_code"))),
+        error_message=case((_unstopped, bindparam("new_error_message"))),
+        error_retryable=case((_unstopped, cast(bindparam("new_error_retryable"), Boolean))),
         input_tokens=bindparam("new_input_tokens"),
         output_tokens=bindparam("new_output_tokens"),
         finished_at=bindparam("now"),
@@ -142,7 +161,7 @@ def requeue(
     connection: Connection,
     claim: Claim,
     *,
-    outcome: str,
+    outcome: AttemptOutcome,
     next_at: int,
     now: int,
     give_back_try: bool = False,
@@ -183,14 +202,18 @@ def settle_stopped(connection: Connection, row: Row[Any], *, now: int) -> None:
     settle(connection, row.conversation_id, row.turn)
 
 
-def end(connection: Connection, claim: Claim, ending: Ending, *, outcome: str | None, now: int) -> ReplyStatus:
+def end(
+    connection: Connection, claim: Claim, ending: Ending, *, outcome: AttemptOutcome | None, now: int
+) -> ReplyStatus:
     """`finish`, with what became of the attempt where that is another word than the status."""
     conversation_rows.touch(connection, claim.conversation_id, now=now)
+    held = {"reply_id": claim.reply_id, "held_token": claim.token}
+    if claim.becomes_selected and ending.status is ReplyStatus.COMPLETED:
+        connection.execute(_YIELD_PLACE, {**held, "of_conversation": claim.conversation_id, "of_turn": claim.turn})
     row = connection.execute(
         _FINISH,
         {
-            "reply_id": claim.reply_id,
-            "held_token": claim.token,
+            **held,
             "new_status": ending.status,
             "new_incomplete_reason": ending.incomplete_reason,
             "completes": ending.status is ReplyStatus.COMPLETED,
@@ -210,7 +233,7 @@ def end(connection: Connection, claim: Claim, ending: Ending, *, outcome: str | 
         connection,
         claim.reply_id,
         claim.attempt,
-        outcome=outcome or status,
+        outcome=outcome or AttemptOutcome(status),
         ending=ending,
         failure=ending.failure,
         now=now,
@@ -242,7 +265,7 @@ def close_attempt(
     reply_id: str,
     attempt: int,
     *,
-    outcome: str,
+    outcome: AttemptOutcome,
     ending: Ending | None,
     failure: Failure | None,
     now: int,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, exists, literal, null, select, update
+from sqlalchemy import BigInteger, Connection, Row, bindparam, case, exists, literal, null, select, update
 
-from shared.database.models import is_live, is_running, replies, workers
+from shared.database.models import is_live, is_queued, is_running, replies, workers
 from shared.ending import TOO_LATE, Ending, Failure
-from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus
+from shared.reply_status import AttemptOutcome, IncompleteReason, OnCrash, ReplyError, ReplyStatus, StopRequest
 from shared.store import conversations as conversation_rows
 from shared.store import moves
 from shared.store import workers as worker_rows
@@ -23,6 +23,14 @@ class Caps:
 
     tries: int
     model_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A reply that a process holds, and what somebody asked of it since."""
+
+    claim: Claim
+    stop_requested: StopRequest | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,22 @@ _EXPIRE = (
     )
     .returning(replies)
 )
+# Clocks of machines that are kept right differ by far less.
+CLOCK_STEP_MS = 60_000
+_from_future = (
+    is_queued(replies)
+    & (replies.c.available_at > bindparam("now"))
+    & (replies.c.created_at > bindparam("now", type_=BigInteger) + CLOCK_STEP_MS)
+)
+_STAMP_AGAIN = (
+    update(replies)
+    .where(_from_future)
+    .values(
+        available_at=bindparam("now"),
+        deadline_at=bindparam("now", type_=BigInteger) + replies.c.deadline_at - replies.c.created_at,
+        created_at=bindparam("now"),
+    )
+)
 
 
 def take_over(connection: Connection, process_id: str, *, last_beat: int | None, caps: Caps, now: int) -> list[Moved]:
@@ -78,16 +102,16 @@ def take_over(connection: Connection, process_id: str, *, last_beat: int | None,
 def _abandon(connection: Connection, row: Row[Any], *, caps: Caps, now: int) -> ReplyStatus:
     """One reply of a dead worker: again, or to its end, as `on_crash` and the caps say."""
     claim = Claim.of_row(row)
-    if row.on_crash == "keep_partial" and row.partial:
+    if row.on_crash == OnCrash.KEEP_PARTIAL and row.partial:
         kept = Ending(ReplyStatus.INCOMPLETE, row.partial, incomplete_reason=IncompleteReason.WORKER_LOST)
-        return moves.end(connection, claim, kept, outcome="lost", now=now)
-    if row.on_crash == "fail":
+        return moves.end(connection, claim, kept, outcome=AttemptOutcome.LOST, now=now)
+    if row.on_crash == OnCrash.FAIL:
         failed = Ending(ReplyStatus.FAILED, row.partial or "", failure=_LOST_WORKER)
-        return moves.end(connection, claim, failed, outcome="lost", now=now)
+        return moves.end(connection, claim, failed, outcome=AttemptOutcome.LOST, now=now)
     if row.tries >= caps.tries or row.model_calls >= caps.model_calls:
         exhausted = Ending(ReplyStatus.FAILED, row.partial or "", failure=_EXHAUSTED)
-        return moves.end(connection, claim, exhausted, outcome="lost", now=now)
-    return moves.requeue(connection, claim, outcome="lost", next_at=now, now=now, failure=_LOST_WORKER)
+        return moves.end(connection, claim, exhausted, outcome=AttemptOutcome.LOST, now=now)
+    return moves.requeue(connection, claim, outcome=AttemptOutcome.LOST, next_at=now, now=now, failure=_LOST_WORKER)
 
 
 def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved:
@@ -102,7 +126,13 @@ def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved:
         raise moves.Lost(overdue.id)
     if overdue.status == ReplyStatus.IN_PROGRESS:
         moves.close_attempt(
-            connection, overdue.id, overdue.attempt, outcome="failed", ending=None, failure=TOO_LATE, now=now
+            connection,
+            overdue.id,
+            overdue.attempt,
+            outcome=AttemptOutcome(row.status),
+            ending=None,
+            failure=TOO_LATE if row.status == ReplyStatus.FAILED else None,
+            now=now,
         )
     moves.settle_stopped(connection, row, now=now)
     return Moved(overdue.id, overdue.conversation_id, ReplyStatus(row.status))
@@ -119,13 +149,23 @@ def overdue(connection: Connection, *, now: int, limit: int) -> Sequence[Row[Any
     ).all()
 
 
+def has_stamps_from_future(connection: Connection, *, now: int) -> bool:
+    """Whether queued replies wait for an instant that only a clock which was set back since could mean."""
+    return connection.execute(select(replies.c.id).where(_from_future).limit(1), {"now": now}).first() is not None
+
+
+def stamp_again(connection: Connection, *, now: int) -> None:
+    """Makes those replies due, with as much time left as they were accepted with."""
+    connection.execute(_STAMP_AGAIN, {"now": now})
+
+
 def ownerless(connection: Connection) -> list[str]:
     """Processes that hold replies and have no row: each counts as dead."""
     owners = select(replies.c.worker_id).distinct().where(is_running(replies))
     return list(connection.execute(owners.where(~exists().where(workers.c.id == replies.c.worker_id))).scalars())
 
 
-def held_by(connection: Connection, process_id: str) -> list[Claim]:
+def held_by(connection: Connection, process_id: str) -> list[Held]:
     """What the database says this process holds."""
     rows = connection.execute(select(replies).where(replies.c.worker_id == process_id, is_running(replies)))
-    return [Claim.of_row(row) for row in rows]
+    return [Held(Claim.of_row(row), StopRequest(row.stop_requested) if row.stop_requested else None) for row in rows]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, update
 
 from shared.database.models import conversations
-from shared.errors import NotFound
+from shared.errors import Busy, NotFound
 from shared.ids import new_message_id, new_reply_id
-from shared.reply_status import ReplyStatus
-from shared.store import messages, replies
+from shared.reply_status import OnBusy, OnCrash, ReplyStatus
+from shared.store import messages, replies, stops
 
 # An unset title becomes the beginning of the first message.
 TITLE_CHARS = 60
@@ -42,18 +42,29 @@ class Ask:
     chosen_model: str | None
     default_model: str
     deadline_ms: int
+    on_busy: OnBusy = OnBusy.ENQUEUE
+    on_crash: OnCrash = OnCrash.RESTART
     parameters: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A message and the replies it asked for, as rows of the shape that reading gives."""
+    """A message and the replies it asked for, as rows of the shape that reading gives.
+
+    `interrupted` are the earlier replies whose workers were asked to stop for it.
+    """
 
     conversation_id: str
     turn: int
     message: Mapping[str, Any]
     replies: list[Mapping[str, Any]]
+    interrupted: Sequence[str] = ()
+
+    @property
+    def resource_id(self) -> str:
+        """What the row of an idempotency key calls it."""
+        return f"{self.conversation_id}/{self.turn}"
 
 
 def _title_of(content: str) -> str:
@@ -109,9 +120,11 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
 
     Raises:
         NotFound: the tenant has no such conversation.
+        Busy: it has live replies, and `asked` would not wait for them.
     """
     opened = _open(connection, tenant_id, conversation_id, title=_title_of(asked.content), now=now)
     turn = opened.next_turn - 1
+    interrupted = _make_way(connection, conversation_id, turn, on_busy=asked.on_busy, now=now)
     message = _message(tenant_id, conversation_id, turn, role="user", content=asked.content, now=now)
     messages.add(connection, message)
     rows = [
@@ -125,6 +138,7 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
             "model": asked.chosen_model or opened.model or asked.default_model,
             "parameters": {**opened.parameters, **asked.parameters},
             "metadata": dict(asked.metadata),
+            "on_crash": asked.on_crash,
             "available_at": now,
             "deadline_at": now + asked.deadline_ms,
             "created_at": now,
@@ -133,7 +147,17 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
     ]
     replies.add(connection, rows)
     ahead = replies.turns_ahead(connection, conversation_id, turn)
-    return Turn(conversation_id, turn, message, [{**_UNTOUCHED, **row, "turns_ahead": ahead} for row in rows])
+    shown: list[Mapping[str, Any]] = [{**_UNTOUCHED, **row, "turns_ahead": ahead} for row in rows]
+    return Turn(conversation_id, turn, message, shown, interrupted)
+
+
+def _make_way(connection: Connection, conversation_id: str, turn: int, *, on_busy: OnBusy, now: int) -> Sequence[str]:
+    """Does about earlier live replies what was asked for; returns those whose workers are to be told."""
+    if on_busy is OnBusy.INTERRUPT:
+        return stops.interrupt(connection, conversation_id, now=now).running
+    if on_busy is OnBusy.REJECT and replies.turns_ahead(connection, conversation_id, turn):
+        raise Busy("The conversation has replies that have not ended yet.")
+    return ()
 
 
 # The columns of a reply that nobody has touched, as a reader would find them.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, text, update
 
+from shared.clock import TOLERATED_MS, own_ms
 from shared.database.models import workers
 
+_SERVER_CLOCK = text("select (extract(epoch from clock_timestamp()) * 1000)::bigint")
 _BEAT = update(workers).where(workers.c.id == bindparam("process_id")).values(beat=workers.c.beat + 1)
 
 
@@ -51,6 +53,19 @@ def count(connection: Connection, role: str) -> int:
     """How many processes of this role there are."""
     query = select(func.count()).select_from(workers).where(_has_role(role))
     return int(connection.execute(query).scalar_one())
+
+
+def clock_offset_ms(connection: Connection) -> int | None:
+    """How far the database server's clock is ahead of this machine's; None if the answer took too long to tell.
+
+    SQLite has no clock of its own: whoever uses its file is on one machine.
+    """
+    if connection.dialect.name != "postgresql":
+        return 0
+    before = own_ms()
+    server: int = connection.execute(_SERVER_CLOCK).scalar_one()
+    after = own_ms()
+    return server - (before + after) // 2 if after - before <= TOLERATED_MS else None
 
 
 def _has_role(role: str) -> ColumnElement[bool]:

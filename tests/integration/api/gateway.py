@@ -18,7 +18,7 @@ from shared.database.access import Database
 from shared.ending import Ending, Failure, Usage
 from shared.ids import new_process_id
 from shared.notices import channel
-from shared.reply_status import ReplyError, ReplyStatus
+from shared.reply_status import AttemptOutcome, ReplyError, ReplyStatus
 from shared.settings import get_settings
 from shared.store import claims, moves, workers
 from shared.store.claims import Claim
@@ -110,7 +110,7 @@ class PlayedWorker:
 
     async def put_back(self, claim: Claim, *, next_at: int) -> None:
         """Another try later."""
-        await self._database.write(moves.requeue, claim, outcome="retried", next_at=next_at, now=now_ms())
+        await self._database.write(moves.requeue, claim, outcome=AttemptOutcome.RETRIED, next_at=next_at, now=now_ms())
         await self._tell([claim])
 
     async def answer_all(self, content: str = "Hello, Ada") -> None:

@@ -39,6 +39,12 @@ async def test_every_endpoint_is_documented(gateway: Gateway) -> None:
         "GET /conversations/{conversation_id}/turns/{turn}/",
         "GET /replies/",
         "GET /replies/{reply_id}/",
+        "POST /replies/{reply_id}/cancel/",
+        "POST /replies/{reply_id}/regenerate/",
+        "POST /replies/{reply_id}/retry/",
+        "POST /replies/{reply_id}/select/",
+        "GET /replies/{reply_id}/attempts/",
+        "POST /conversations/{conversation_id}/fork/",
         "GET /models/",
         "GET /healthz",
         "GET /readyz",
@@ -80,6 +86,9 @@ async def test_answers_are_as_documented(gateway: Gateway, worker: PlayedWorker)
         (responses.Turn, await gateway.get(f"{path}turns/1/")),
         (responses.ReplyPage, await gateway.get("/replies/")),
         (responses.Reply, await gateway.get(f"/replies/{turn['replies'][0]['id']}/")),
+        (responses.Attempts, await gateway.get(f"/replies/{first.reply_id}/attempts/")),
+        (responses.Attempts, await gateway.get(f"/replies/{second.reply_id}/attempts/")),
+        (responses.Attempts, await gateway.get(f"/replies/{third.reply_id}/attempts/")),
         (responses.OfferedModels, await gateway.get("/models/")),
         (responses.Health, await gateway.get("/healthz")),
         (responses.Readiness, await gateway.get("/readyz")),
@@ -92,12 +101,17 @@ async def test_answers_are_as_documented(gateway: Gateway, worker: PlayedWorker)
 
 
 async def test_the_examples_work_when_pasted(gateway: Gateway) -> None:
-    conversation_id = await gateway.new_conversation()
     tried = 0
     for method, path, operation in _operations(await gateway.get("/openapi.json")):
         examples = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
         for example in examples.values():
-            url = path.replace("{conversation_id}", conversation_id)
+            conversation_id = await gateway.new_conversation()
+            await gateway.ask(conversation_id)
+            turn = await gateway.ask(conversation_id)
+            reply_id = turn["replies"][0]["id"]
+            if path.endswith("/retry/"):
+                await gateway.client.post(f"/replies/{reply_id}/cancel/")
+            url = path.replace("{conversation_id}", conversation_id).replace("{reply_id}", reply_id)
             answer = await gateway.client.request(method, url, json=example["value"])
             assert answer.status_code < 300, answer.text
             tried += 1

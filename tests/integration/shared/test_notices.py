@@ -133,4 +133,4 @@ async def test_announcing_waits_for_nobody_and_is_bounded(
     with valkey.frozen():
         for number in range(10):
             notifier.announce(f"conv_{number}")
-        assert list(notifier._pending) == [f"conv_{number}" for number in range(5)]
+        assert [name for name, _ in notifier._pending] == [notices.channel(f"conv_{number}") for number in range(5)]

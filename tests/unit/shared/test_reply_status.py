@@ -16,9 +16,14 @@ def test_a_status_is_live_or_terminal() -> None:
     assert LIVE | TERMINAL == set(ReplyStatus)
 
 
-@pytest.mark.parametrize("status", ReplyStatus)
-def test_only_live_statuses_can_be_left(status: ReplyStatus) -> None:
-    assert bool(TRANSITIONS[status]) is not status.is_terminal
+@pytest.mark.parametrize("status", [ReplyStatus.COMPLETED, ReplyStatus.INCOMPLETE])
+def test_an_answer_stays(status: ReplyStatus) -> None:
+    assert not TRANSITIONS[status]
+
+
+@pytest.mark.parametrize("status", [ReplyStatus.FAILED, ReplyStatus.CANCELLED])
+def test_what_ended_without_an_answer_can_only_be_queued_again(status: ReplyStatus) -> None:
+    assert TRANSITIONS[status] == {ReplyStatus.QUEUED}
 
 
 @pytest.mark.parametrize("status", sorted(LIVE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.database.models import attempts, conversations
-from shared.reply_status import StopRequest
+from shared.reply_status import AttemptOutcome, StopRequest
 from shared.store import claims, moves, workers
 from shared.store.claims import ProcessGone
 from tests.integration.shared.rows import COMPLETED, MINUTE, NOW, Tables
@@ -53,7 +53,7 @@ def test_a_claim_counts_as_a_change_that_moves_nothing_up(tables: Tables) -> Non
 def test_another_try_counts_on_and_keeps_the_first_start(tables: Tables) -> None:
     claim = tables.running()
     tables(moves.save_partial, claim, "The an")
-    tables(moves.requeue, claim, outcome="retried", next_at=NOW, now=NOW)
+    tables(moves.requeue, claim, outcome=AttemptOutcome.RETRIED, next_at=NOW, now=NOW)
     (again,) = tables.claim(now=NOW + 9)
     reply = tables.reply(claim.reply_id)
     assert (again.attempt, again.tries, again.model_calls) == (2, 2, 2)
@@ -94,7 +94,7 @@ def test_a_turn_waits_for_one_that_waits_for_its_next_try(tables: Tables) -> Non
     tables.ask(conversation_id)
     tables.ask(conversation_id)
     (held,) = tables.claim()
-    tables(moves.requeue, held, outcome="retried", next_at=NOW + MINUTE // 2, now=NOW)
+    tables(moves.requeue, held, outcome=AttemptOutcome.RETRIED, next_at=NOW + MINUTE // 2, now=NOW)
     assert claimed(tables) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.database.models import attempts, conversations, messages, replies
 from shared.ending import Ending, Failure
-from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus, StopRequest
+from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyError, ReplyStatus, StopRequest
 from shared.store import conversations as conversation_rows
 from shared.store import moves
 from shared.store.claims import Claim
@@ -34,7 +34,7 @@ def requeue(tables: Tables, claim: Claim, *, give_back_try: bool = False, give_b
     return tables(
         moves.requeue,
         claim,
-        outcome="retried",
+        outcome=AttemptOutcome.RETRIED,
         next_at=NOW + 50,
         now=NOW + 5,
         give_back_try=give_back_try,

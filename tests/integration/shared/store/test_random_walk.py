@@ -11,7 +11,7 @@ import pytest
 
 from shared.database.models import messages, replies
 from shared.ending import Ending, Failure
-from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus, StopRequest
+from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyError, ReplyStatus, StopRequest
 from shared.store import claims, moves, takeovers, workers
 from shared.store.claims import Claim, ProcessGone
 from shared.store.moves import Lost
@@ -93,7 +93,7 @@ class Walk:
         at = self.now + self.choose.choice([0, 20])
         self.move(
             lambda claim: self.tables(
-                moves.requeue, claim, outcome="retried", next_at=at, now=self.now, give_back_call=give_back
+                moves.requeue, claim, outcome=AttemptOutcome.RETRIED, next_at=at, now=self.now, give_back_call=give_back
             ),
             ends=True,
         )

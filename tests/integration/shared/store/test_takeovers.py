@@ -6,12 +6,12 @@ import pytest
 
 from shared.database.models import attempts, replies, workers
 from shared.database.models import conversations as conversation_table
-from shared.reply_status import ReplyStatus, StopRequest
+from shared.reply_status import AttemptOutcome, ReplyStatus, StopRequest
 from shared.store import conversations, moves, takeovers
 from shared.store import workers as worker_rows
 from shared.store.claims import Claim
 from shared.store.moves import Lost
-from shared.store.takeovers import Caps, Moved
+from shared.store.takeovers import Caps, Held, Moved
 from tests.integration.shared.rows import CAPS, COMPLETED, CUT_SHORT, MINUTE, NOW, Tables
 
 LATE = NOW + MINUTE
@@ -140,7 +140,7 @@ def test_a_zombie_changes_nothing_after_the_take_over(on_crash: str, tables: Tab
     with pytest.raises(Lost):
         tables(moves.save_partial, claim, "late")
     with pytest.raises(Lost):
-        tables(moves.requeue, claim, outcome="handed_back", next_at=NOW, now=NOW + 6)
+        tables(moves.requeue, claim, outcome=AttemptOutcome.HANDED_BACK, next_at=NOW, now=NOW + 6)
     assert [tables.rows(table) for table in (replies, attempts, conversation_table)] == before
 
 
@@ -245,6 +245,8 @@ def test_a_turn_goes_on_after_the_one_before_it_has_expired(tables: Tables) -> N
 
 def test_a_process_is_told_what_it_holds(tables: Tables, claim: Claim) -> None:
     tables.running(worker_id="worker_b")
-    assert tables(takeovers.held_by, "worker_a") == [claim]
+    assert tables(takeovers.held_by, "worker_a") == [Held(claim, stop_requested=None)]
+    tables.stop(claim.reply_id, StopRequest.CANCEL)
+    assert tables(takeovers.held_by, "worker_a") == [Held(claim, StopRequest.CANCEL)]
     tables(moves.finish, claim, COMPLETED, now=NOW)
     assert tables(takeovers.held_by, "worker_a") == []

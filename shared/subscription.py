@@ -1,4 +1,4 @@
-"""The one subscription of a gateway: it tells which conversations were announced, as long as Redis is there."""
+"""The one subscription of a process: what is published on the channels it wants, as long as Redis is there."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from api.live.background import end, is_cancelled
-from shared.notices import channel
+from shared.background import end, is_cancelled
 
 log = logging.getLogger(__name__)
 
-_PREFIX = channel("")
 # Connecting and each sending; reading has its own rhythm below.
 _SOCKET_SECONDS = 2.0
 # A silent connection is asked for a sign of life once a second; a frozen Redis is noticed after three.
@@ -32,20 +30,22 @@ _CHANNELS_A_COMMAND = 500
 
 
 class Subscription:
-    """Keeps the wanted conversations subscribed, over every loss of Redis.
+    """Keeps the wanted channels subscribed, over every loss of Redis.
 
-    `wanted()` are the conversations to hear of; `on_notice` hears each announcement, `on_acknowledged` that Redis
-    sends them from now on, and `on_turn` that Redis came, with all wanted ones subscribed, or went.
+    `wanted()` are the names of the channels to hear, without their `prefix`; `on_notice` hears each message with its
+    channel's name, `on_acknowledged` that Redis sends them from now on, and `on_turn` that Redis came, with all wanted
+    ones subscribed, or went.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        prefix: str,
         wanted: Callable[[], Collection[str]],
-        on_notice: Callable[[str], None],
-        on_acknowledged: Callable[[str], None],
-        on_turn: Callable[[], None],
+        on_notice: Callable[[str, bytes], None],
+        on_acknowledged: Callable[[str], None] = lambda _name: None,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._redis = Redis.from_url(
             url,
@@ -54,6 +54,7 @@ class Subscription:
             # Reconnecting is done here, where it is known what was missed meanwhile.
             retry=Retry(NoBackoff(), 0),
         )
+        self._prefix = prefix
         self._wanted = wanted
         self._on_notice = on_notice
         self._on_acknowledged = on_acknowledged
@@ -76,10 +77,10 @@ class Subscription:
         with contextlib.suppress(RedisError, OSError):
             await self._redis.aclose()
 
-    def refresh(self, conversation_id: str) -> None:
-        """The conversation has come to be wanted, or is so no more."""
+    def refresh(self, name: str) -> None:
+        """The channel has come to be wanted, or is so no more."""
         if self._is_open:
-            self._dirty.add(conversation_id)
+            self._dirty.add(name)
             self._has_dirty.set()
 
     async def _run_forever(self) -> None:
@@ -126,9 +127,9 @@ class Subscription:
     async def _send_dirty(self, pubsub: PubSub) -> None:
         dirty, self._dirty = self._dirty, set()
         wanted = self._wanted()
-        for batch in _batches([item for item in dirty if item in wanted]):
+        for batch in self._batches([name for name in dirty if name in wanted]):
             await pubsub.subscribe(*batch)
-        for batch in _batches([item for item in dirty if item not in wanted]):
+        for batch in self._batches([name for name in dirty if name not in wanted]):
             await pubsub.unsubscribe(*batch)
 
     async def _listen(self, pubsub: PubSub, sender: asyncio.Task[None]) -> None:
@@ -145,9 +146,9 @@ class Subscription:
                 continue
             unanswered = 0
             if message["type"] == "message":
-                self._on_notice(_conversation_of(message["channel"]))
+                self._on_notice(self._name_of(message["channel"]), message["data"])
             elif message["type"] == "subscribe":
-                self._on_acknowledged(_conversation_of(message["channel"]))
+                self._on_acknowledged(self._name_of(message["channel"]))
             elif message["type"] == "pong" and not self.is_connected:
                 self._begin_service()
 
@@ -157,11 +158,9 @@ class Subscription:
         self._is_reachable = self.is_connected = True
         self._on_turn()
 
+    def _name_of(self, channel: bytes) -> str:
+        return channel.decode().removeprefix(self._prefix)
 
-def _conversation_of(name: bytes) -> str:
-    return name.decode().removeprefix(_PREFIX)
-
-
-def _batches(conversation_ids: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(conversation_ids), _CHANNELS_A_COMMAND):
-        yield [channel(item) for item in conversation_ids[start : start + _CHANNELS_A_COMMAND]]
+    def _batches(self, names: list[str]) -> Iterator[list[str]]:
+        for start in range(0, len(names), _CHANNELS_A_COMMAND):
+            yield [self._prefix + name for name in names[start : start + _CHANNELS_A_COMMAND]]

@@ -1,0 +1,79 @@
+"""Forking: a conversation's past copied into a new one, which goes its own way from there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from shared.database.models import conversations, messages, replies
+from shared.errors import InvalidValue, NotFound
+from shared.ids import new_conversation_id, new_message_id, new_reply_id
+from shared.reply_status import TERMINAL
+
+# Rows held in memory at a time.
+CHUNK = 500
+_OWN = frozenset({"next_turn", "version"})
+
+
+def fork(connection: Connection, tenant_id: str, conversation_id: str, *, up_to_turn: int | None, now: int) -> str:
+    """Copies the settings, and the messages and ended replies of the first turns (None: of all). Returns the new id.
+
+    A reply that is still live is not copied; its turn then ends with what the user said.
+
+    Raises:
+        NotFound: the tenant has no such conversation.
+        InvalidValue: it has not so many turns.
+    """
+    # Locked against a new turn, so that what is copied is of one moment.
+    row = connection.execute(
+        select(conversations)
+        .where(conversations.c.tenant_id == tenant_id, conversations.c.id == conversation_id)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise NotFound("There is no such conversation.")
+    last = row.next_turn - 1
+    if up_to_turn is not None and up_to_turn > last:
+        raise InvalidValue(f"The conversation has {last} turns.", pointer="#/up_to_turn")
+    up_to = last if up_to_turn is None else up_to_turn
+    new_id = new_conversation_id()
+    kept = {name: value for name, value in row._mapping.items() if name not in _OWN}  # noqa: SLF001  public, says the manual
+    connection.execute(
+        insert(conversations),
+        {**kept, "id": new_id, "next_turn": up_to + 1, "created_at": now, "updated_at": now},
+    )
+    new_ids = _copy_replies(connection, conversation_id, new_id, up_to=up_to)
+    _copy_messages(connection, conversation_id, new_id, up_to=up_to, reply_ids=new_ids)
+    return new_id
+
+
+def _copy_replies(connection: Connection, source: str, target: str, *, up_to: int) -> dict[str, str]:
+    """Copies the ended ones, without their attempts, which were paid for once; returns old ids with new ones."""
+    found = connection.execute(
+        select(replies).where(
+            replies.c.conversation_id == source, replies.c.turn <= up_to, replies.c.status.in_(TERMINAL)
+        )
+    ).mappings()
+    new_ids: dict[str, str] = {}
+    for rows in found.partitions(CHUNK):
+        new_ids |= {row["id"]: new_reply_id() for row in rows}
+        _insert(connection, replies, [{**row, "id": new_ids[row["id"]], "conversation_id": target} for row in rows])
+    return new_ids
+
+
+def _copy_messages(connection: Connection, source: str, target: str, *, up_to: int, reply_ids: dict[str, str]) -> None:
+    found = connection.execute(
+        select(messages).where(messages.c.conversation_id == source, messages.c.turn <= up_to)
+    ).mappings()
+    for rows in found.partitions(CHUNK):
+        copies = [
+            {**row, "id": new_message_id(), "conversation_id": target, "reply_id": reply_ids.get(row["reply_id"])}
+            for row in rows
+        ]
+        _insert(connection, messages, copies)
+
+
+def _insert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
