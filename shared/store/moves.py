@@ -190,6 +190,7 @@ def requeue(
     close_attempt(connection, claim.reply_id, claim.attempt, outcome=outcome, ending=None, failure=failure, now=now)
     status = ReplyStatus(row.status)
     if status.is_terminal:
+        conversation_rows.touch(connection, claim.conversation_id, now=now)
         settle_stopped(connection, row, now=now)
     return status
 
