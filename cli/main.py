@@ -107,6 +107,28 @@ def health(role: str) -> None:
     click.echo(check_api() if role == "api" else check_worker())
 
 
+@commands.command()
+@click.option("--seconds", type=click.FloatRange(1, 86_400), default=60, help="How long the load lasts.")
+@click.option("--seed", type=click.IntRange(0), help="The same faults again.  [default: a new one]")
+@click.option("--database-url", metavar="URL", help="An empty database.  [default: a SQLite file of its own]")
+@click.option(
+    "--url", "urls", metavar="URL", multiple=True, help="Load a running installation instead, and break nothing."
+)
+def verify(seconds: float, seed: int | None, *, database_url: str | None, urls: tuple[str, ...]) -> int:
+    """Prove that nothing is lost: load and kill an installation of its own, and count.
+
+    Starts two gateways, two workers, a Valkey and the demo model, breaks them at random while clients ask, and prints
+    what was lost, duplicated, out of order or stuck. Exit code 0 if nothing was.
+    """
+    from cli.verify.run import VerifyOptions, run_verify
+
+    if urls and database_url is not None:
+        raise click.UsageError(
+            "--url is about a running installation and --database-url about one that is started here"
+        )
+    return run_verify(VerifyOptions(seconds=seconds, seed=seed, database_url=database_url, urls=urls))
+
+
 def main() -> NoReturn:
     """Run the command; whatever goes wrong on purpose is one sentence on stderr."""
     sentence, code = _run()
