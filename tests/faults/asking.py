@@ -90,6 +90,17 @@ class Client:
         asked = await asyncio.gather(*(converse(number) for number in range(conversations)))
         return [accepted for each in asked for accepted in each]
 
+    async def send_once(self, url: str, body: dict[str, Any]) -> httpx2.Response:
+        """One POST without a key and without a repeat.
+
+        Raises:
+            ConnectionError: the connection broke before there was an answer.
+        """
+        try:
+            return await self.http.post(url, json=body)
+        except httpx2.TransportError as error:
+            raise ConnectionError from error
+
     async def get(self, path: str) -> dict[str, Any]:
         """What is there, from whichever gateway answers."""
         async with asyncio.timeout(PATIENCE_SECONDS):

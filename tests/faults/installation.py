@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx2
 
 from cli.child_commands import celery_worker_arguments, child_python_path, python_module
+from cli.ports import lasting_ports
 from shared.clock import now_ms
 from shared.crash_points import VARIABLE as FAULT
 from shared.database.access import Database
@@ -118,9 +118,7 @@ class Installation:
 
     def add_gateway(self, *, fault: str | None = None, **environment: str) -> Gateway:
         """Starts one more gateway; `fault` is where it dies."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        (port,) = lasting_ports(1)
         command = python_module("cli", "api", "--host", "127.0.0.1", "--port", str(port))
         name = f"gateway-{len(self.gateways) + 1}"
         gateway = Gateway(name, command, folder=self._folder, environment=self._with(environment, fault))
