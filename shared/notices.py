@@ -12,6 +12,9 @@ import logging
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from shared import reply_events
+from shared.reply_events import DEFAULT_BOUNDS, Event, LogBounds
+
 log = logging.getLogger(__name__)
 
 CHANNEL_PREFIX = "asyncchat:"
@@ -28,10 +31,12 @@ def channel(conversation_id: str) -> str:
 
 
 class Notifier:
-    """Publishes notices from one event loop, those of one moment in one round trip."""
+    """Publishes notices and the events of replies from one event loop, those of one moment in one round trip."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, bounds: LogBounds = DEFAULT_BOUNDS) -> None:
         self._redis = redis
+        self._bounds = bounds
+        self._events: list[tuple[str, Event]] = []  # each with its conversation
         self._pending: dict[tuple[str, bytes], None] = {}  # channels and what to say there, in order
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -59,6 +64,12 @@ class Notifier:
         """Tells every worker that the reply was asked to stop, or is gone. Never blocks and never raises."""
         self._note(CHANNEL_PREFIX + STOPS, reply_id.encode())
 
+    def tell_event(self, conversation_id: str, event: Event) -> None:
+        """Logs and publishes what happened to a reply. Never blocks and never raises."""
+        if len(self._events) < _MAX_PENDING:
+            self._events.append((conversation_id, event))
+            self._wake.set()
+
     def _note(self, name: str, payload: bytes) -> None:
         if len(self._pending) < _MAX_PENDING:
             self._pending[name, payload] = None
@@ -72,10 +83,13 @@ class Notifier:
 
     async def _publish(self) -> None:
         pending, self._pending = self._pending, {}
-        if not pending:
+        events, self._events = self._events, []
+        if not pending and not events:
             return
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
+                for conversation_id, event in events:
+                    reply_events.append(pipeline, event, conversation_id=conversation_id, bounds=self._bounds)
                 for name, payload in pending:
                     # A command on a pipeline is only noted down; execute() sends it.
                     pipeline.publish(name, payload)  # type: ignore[unused-awaitable]

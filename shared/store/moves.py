@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Connection,
+    Integer,
     Row,
     and_,
     bindparam,
@@ -104,6 +105,7 @@ _FINISH = (
         output_tokens=bindparam("new_output_tokens"),
         finished_at=bindparam("now"),
         worker_id=None,
+        token=replies.c.token + bindparam("fencing", type_=Integer),
     )
     .returning(replies.c.status)
 )
@@ -206,7 +208,7 @@ def settle_stopped(connection: Connection, row: Row[Any], *, now: int) -> None:
 def end(
     connection: Connection, claim: Claim, ending: Ending, *, outcome: AttemptOutcome | None, now: int
 ) -> ReplyStatus:
-    """`finish`, with what became of the attempt where that is another word than the status."""
+    """`finish`; with an `outcome` of the attempt it is for somebody else's claim, whose holder must be fenced off."""
     conversation_rows.touch(connection, claim.conversation_id, now=now)
     held = {"reply_id": claim.reply_id, "held_token": claim.token}
     if claim.becomes_selected and ending.status is ReplyStatus.COMPLETED:
@@ -218,6 +220,7 @@ def end(
             "new_status": ending.status,
             "new_incomplete_reason": ending.incomplete_reason,
             "completes": ending.status is ReplyStatus.COMPLETED,
+            "fencing": int(outcome is not None),
             "new_content": ending.content or None,
             "kept_text": None if ending.status in _WITH_MESSAGE else ending.content or None,
             **_error_columns(ending.failure),
