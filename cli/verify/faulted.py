@@ -62,7 +62,9 @@ def explained(stored: Stored, faults: Sequence[Fault]) -> set[tuple[str, int]]:
         endings = EXPLAINS.get(fault.kind, set())
         by_worker: defaultdict[str, list[Attempt]] = defaultdict(list)
         for attempt in stored.attempts:
-            if attempt.outcome in endings and _covers(attempt, fault):
+            if attempt.outcome not in endings or not _covers(attempt, fault):
+                continue
+            if not _is_models_fault(attempt, stored.reply[attempt.reply_id]):
                 by_worker[attempt.worker_id].append(attempt)
         hit = max(by_worker.values(), key=len, default=[])
         found |= {(attempt.reply_id, attempt.attempt) for attempt in hit}
@@ -72,6 +74,10 @@ def explained(stored: Stored, faults: Sequence[Fault]) -> set[tuple[str, int]]:
 def _covers(attempt: Attempt, fault: Fault) -> bool:
     # It may have begun after the fault's moment: a worker claims until the signal has reached it.
     return attempt.ended_at is not None and fault.at <= attempt.ended_at <= fault.healed_at
+
+
+def _is_models_fault(attempt: Attempt, reply: Reply) -> bool:
+    return attempt.outcome == RETRIED and fails(reply.model)
 
 
 def extra_calls(
@@ -101,12 +107,14 @@ def extra_calls(
 def _allowed(reply: Reply, attempts: Sequence[Attempt], broken: set[tuple[str, int]]) -> int:
     again = free = 0
     for attempt in attempts:
-        is_broken = (attempt.reply_id, attempt.attempt) in broken
-        is_refused = attempt.outcome == RETRIED and base_model(reply.model) in UNPAID_FAILURES
-        if is_refused or (is_broken and attempt.outcome == HANDED_BACK):
-            free += 1
-        elif is_broken or (attempt.outcome == RETRIED and fails(reply.model)):
-            again += 1
+        if _is_models_fault(attempt, reply):
+            is_free = base_model(reply.model) in UNPAID_FAILURES
+        elif (attempt.reply_id, attempt.attempt) in broken:
+            is_free = attempt.outcome == HANDED_BACK
+        else:
+            continue
+        free += is_free
+        again += not is_free
     return min(1 + again, MAX_MODEL_CALLS) + free
 
 

@@ -12,31 +12,27 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
 from cli.migration import bring_up_to_date
 from cli.verify import empty_database, reading
-from cli.verify.choices import DEADLINE_SECONDS, Style
+from cli.verify.choices import Style
 from cli.verify.client import Client
 from cli.verify.faulted import FaultKind, extra_calls, recoveries, unexplained_failures
 from cli.verify.faults import Injector
 from cli.verify.history import History
 from cli.verify.installation import Installation
-from cli.verify.judge import LATE_MS, Finding, Kind, judge
-from cli.verify.report import Narrator, Verdict, print_verdict, print_whereabouts
-from cli.verify.speaker import Speaker
+from cli.verify.judge import Finding, Kind, judge
+from cli.verify.load import Run, load, settle
+from cli.verify.report import Verdict, print_verdict, print_whereabouts
 from cli.verify.stored import Stored
 from shared.clock import now_ms
 from shared.errors import AsyncChatError
 
-SPEAKERS = 20
-# After the last accepted ask nothing may be live for longer.
-SETTLE_SECONDS = DEADLINE_SECONDS + LATE_MS / 1000 + 5
-# Somebody who presses Ctrl-C does not wait that long.
-IMPATIENT_SECONDS = 10.0
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +45,8 @@ class VerifyOptions:
     urls: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Run:
-    """One run: what its parts share."""
-
-    seconds: float
-    seed: int
-    narrator: Narrator = field(default_factory=Narrator)
-    history: History = field(default_factory=History)
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    was_interrupted: bool = False
-
-    def interrupt(self) -> None:
-        """The first Ctrl-C ends the load; the second ends everything."""
-        if self.was_interrupted:
-            raise KeyboardInterrupt
-        self.was_interrupted = True
-        self.narrator.say("stopping (again: at once)")
-        self.stop.set()
-
-
 def run_verify(options: VerifyOptions) -> int:
-    """Runs it; the exit code, 0 if nothing was lost, duplicated, out of order or stuck.
+    """Runs it; the exit code, 0 if nothing was lost, duplicated, out of order or stuck (130 if it was cut short).
 
     Raises:
         AsyncChatError: it cannot be run.
@@ -78,7 +54,7 @@ def run_verify(options: VerifyOptions) -> int:
     run = Run(options.seconds, secrets.randbelow(1_000_000) if options.seed is None else options.seed)
     verdict = _load_and_break(run, options.database_url) if not options.urls else asyncio.run(_load_only(run, options))
     _say_how_to_repeat(run, options)
-    return verdict.exit_code
+    return verdict.exit_code or (INTERRUPTED if run.was_interrupted else 0)
 
 
 def _load_and_break(run: Run, database_url: str | None) -> Verdict:
@@ -116,8 +92,8 @@ async def _judged(run: Run, installation: Installation) -> Verdict:
     async with _session() as session:
         client = Client(session, installation.urls, run.history)
         injector = Injector(installation, run.history, random.Random(f"{run.seed}/faults"), run.narrator.say)
-        await _load(run, client, Style(), injector)
-        await _settle(run, client)
+        await load(run, client, Style(), injector)
+        await settle(run, client)
         shown = await reading.read_all(client, run.history)
     stored, damage = installation.observer.stored(), installation.observer.damage()
     requests = _requests(installation.journal)
@@ -140,8 +116,8 @@ async def _load_only(run: Run, options: VerifyOptions) -> Verdict:
         if not style.has_demo_model:
             run.narrator.say("Its model is not the demo's: every reply is paid for by whoever runs it")
         with _interruptible(run):
-            await _load(run, client, style, None)
-            await _settle(run, client)
+            await load(run, client, style, None)
+            await settle(run, client)
             shown = await reading.read_all(client, run.history)
         verdict = Verdict(run.history, shown, _findings(run.history, shown), None, has_attempts=False)
         print_verdict(verdict)
@@ -150,56 +126,6 @@ async def _load_only(run: Run, options: VerifyOptions) -> Verdict:
             for conversation_id in run.history.conversation_ids:
                 await client.delete(f"/conversations/{conversation_id}/")
     return verdict
-
-
-async def _load(run: Run, client: Client, style: Style, injector: Injector | None) -> None:
-    """Load and faults, until the time is up or somebody stops it; then whatever is broken is healed."""
-    # Keys and texts of several runs on one installation must differ.
-    name = f"verify-{run.seed}-{secrets.token_hex(3)}"
-    speakers = [
-        Speaker(
-            f"{name}-{number}",
-            client,
-            run.history,
-            rng=random.Random(f"{run.seed}/{number}"),
-            stop=run.stop,
-            style=style,
-        )
-        for number in range(SPEAKERS)
-    ]
-    run.narrator.begin()
-    try:
-        async with asyncio.TaskGroup() as group:
-            if injector is not None:
-                group.create_task(injector.run(run.stop))
-            for speaker in speakers:
-                group.create_task(speaker.run())
-            timer = group.create_task(_end_in_time(run))
-            await run.stop.wait()
-            timer.cancel()
-    except* AsyncChatError as errors:
-        raise AsyncChatError(str(errors.exceptions[0])) from errors
-
-
-async def _end_in_time(run: Run) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + run.seconds
-    while (left := end - loop.time()) > 0:
-        await asyncio.sleep(min(left, 0.5))
-        run.narrator.progress(lambda: _progress(run.history))
-    run.stop.set()
-
-
-def _progress(history: History) -> str:
-    accepted = sum(1 for ask in history.asks if ask.accepted)
-    return f"{accepted:,} turns accepted in {len(history.conversation_ids):,} conversations"
-
-
-async def _settle(run: Run, client: Client) -> None:
-    run.narrator.say("no more load and no more faults; waiting until nothing is live")
-    seconds = IMPATIENT_SECONDS if run.was_interrupted else SETTLE_SECONDS
-    if not await reading.until_all_ended(client, run.history.conversation_ids, seconds=seconds):
-        run.narrator.say(f"some replies are still live after {seconds:g} s")
 
 
 def _findings(history: History, *views: Stored) -> list[Finding]:

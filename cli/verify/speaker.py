@@ -17,6 +17,8 @@ THINK_SECONDS = 0.6
 # A busy conversation refuses an ask that wants no queue; a regeneration may come too late, or be one too many.
 BUSY = 409
 REGENERATION_REFUSALS = (409, 422)
+# Not of a reply that failed, nor of one that is not of the last turn.
+SELECTION_ANSWERS = (200, 409)
 
 
 class Speaker:
@@ -116,6 +118,8 @@ class Speaker:
             await self._cancel(self._rng.choice(sorted(next(iter(ask.accepted)).reply_ids)))
         elif draw < 0.7:
             await self._regenerate(ask, *place)
+        elif draw < 0.75 and ask.n > 1:
+            await self._select(*place)
 
     async def _look(self, conversation_id: str, turn: int, *, wait: float) -> list[dict[str, Any]]:
         path = f"/conversations/{conversation_id}/turns/{turn}/"
@@ -151,6 +155,14 @@ class Speaker:
                 self._history.see(answer.body["replies"])
             elif answer.status not in REGENERATION_REFUSALS:
                 self._history.surprises.append(f"POST {path} was answered with {answer.status}: {answer.body}")
+
+    async def _select(self, conversation_id: str, turn: int) -> None:
+        if not (shown := await self._look(conversation_id, turn, wait=2.0)):
+            return
+        path = f"/replies/{shown[-1]['id']}/select/"
+        answer = await self._client.post(path, key=self._new_key(), first=self._rng.randrange(2))
+        if answer.status not in SELECTION_ANSWERS:
+            self._history.surprises.append(f"POST {path} was answered with {answer.status}: {answer.body}")
 
     async def _think(self) -> None:
         """Until the next thing, or until everybody stops."""

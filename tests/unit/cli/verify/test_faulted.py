@@ -61,6 +61,17 @@ def test_a_fault_explains_the_tries_of_one_worker_alone() -> None:
     assert _extra(asked, told, requests, kill()) == 1
 
 
+def test_what_the_model_did_wrong_meanwhile_does_not_hide_what_the_fault_broke() -> None:
+    others = [replace(attempt(f"reply_{turn}_1", outcome="retried"), worker_id="worker_2") for turn in (2, 3)]
+    told = Stored(
+        replies=[reply(1), *(reply(turn, model="demo-cut-once") for turn in (2, 3))],
+        attempts=[attempt("reply_1_1", outcome="lost"), *others],
+    )
+    asked = History(asks=[ask(1), ask(2), ask(3)])
+    requests = {f"This is key-{turn}": 2 for turn in (1, 2, 3)}
+    assert _extra(asked, told, requests, kill(kind=FaultKind.FREEZE_WORKER)) == 0
+
+
 def test_the_cap_holds_however_many_faults_there_were() -> None:
     told = _tried(*(attempt("reply_1_1", number, outcome="lost", ended_at=2000 * number) for number in (1, 2, 3)))
     faults = [Fault(FaultKind.KILL_WORKER, "worker-1", 2000 * number - 500, 2000 * number) for number in (1, 2, 3)]
