@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
-from shared.database.models import conversations, messages, replies
+from shared.database.models import conversations, is_live, messages, replies
 from shared.errors import InvalidValue, NotFound
 from shared.ids import new_conversation_id, new_message_id, new_reply_id
 from shared.reply_status import TERMINAL
+from shared.store import moves
 
 # Rows held in memory at a time.
 CHUNK = 500
@@ -45,7 +46,19 @@ def fork(connection: Connection, tenant_id: str, conversation_id: str, *, up_to_
     )
     new_ids = _copy_replies(connection, conversation_id, new_id, up_to=up_to)
     _copy_messages(connection, conversation_id, new_id, up_to=up_to, reply_ids=new_ids)
+    _settle(connection, conversation_id, new_id)
     return new_id
+
+
+def _settle(connection: Connection, source: str, target: str) -> None:
+    """Where a live candidate stayed behind, the copy goes on from what its siblings have.
+
+    Turns are answered in order: behind the first live one none has any text.
+    """
+    first_live = select(func.min(replies.c.turn)).where(replies.c.conversation_id == source, is_live(replies))
+    turn = connection.execute(first_live).scalar_one()
+    if turn is not None:
+        moves.settle(connection, target, turn)
 
 
 def _copy_replies(connection: Connection, source: str, target: str, *, up_to: int) -> dict[str, str]:
