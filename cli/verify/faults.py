@@ -34,18 +34,19 @@ HEAL_SECONDS = 40.0
 
 @dataclass(slots=True)
 class Injector:
-    """Puts faults in until it is stopped. `say` gets a line for each."""
+    """Puts faults in until `stop` is set, and then undoes the last one early. `say` gets a line for each."""
 
     installation: Installation
     history: History
     rng: random.Random
     say: Callable[[str], None]
+    stop: asyncio.Event
     faults: list[Fault] = field(default_factory=list)
     _deck: list[FaultKind] = field(default_factory=list)
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self) -> None:
         """One fault at a time: the next comes some time after everything works again."""
-        while not await _stops_within(stop, self.rng.uniform(*PAUSE_SECONDS)):
+        while not await self._stops_within(self.rng.uniform(*PAUSE_SECONDS)):
             await self.put_in(self._draw())
 
     async def put_in(self, kind: FaultKind) -> None:
@@ -92,7 +93,7 @@ class Injector:
         self.installation.kill(name)
         if forgets:
             self.installation.valkey.forget()
-        await asyncio.sleep(away)
+        await self._stops_within(away)
         self.installation.start_again(name)
 
     async def _terminate(self, name: str) -> None:
@@ -105,7 +106,7 @@ class Injector:
         self.say(f"SIGSTOP to {name}, SIGCONT after {seconds:.1f} s")
         self.installation.freeze(name)
         try:
-            await asyncio.sleep(seconds)
+            await self._stops_within(seconds)
         finally:
             self.installation.thaw(name)
 
@@ -115,11 +116,10 @@ class Injector:
             self.rng.shuffle(self._deck)
         return self._deck.pop()
 
-
-async def _stops_within(stop: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return False
-    return True
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stop.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -63,7 +63,7 @@ async def load(run: Run, client: Client, style: Style, injector: Injector | None
     try:
         async with asyncio.TaskGroup() as group:
             if injector is not None:
-                group.create_task(injector.run(run.stop))
+                group.create_task(injector.run())
             for speaker in speakers:
                 group.create_task(speaker.run())
             timer = group.create_task(_end_in_time(run))

@@ -91,7 +91,8 @@ async def _under_faults(run: Run, installation: Installation) -> Verdict:
 async def _judged(run: Run, installation: Installation) -> Verdict:
     async with _session() as session:
         client = Client(session, installation.urls, run.history)
-        injector = Injector(installation, run.history, random.Random(f"{run.seed}/faults"), run.narrator.say)
+        rng = random.Random(f"{run.seed}/faults")
+        injector = Injector(installation, run.history, rng, run.narrator.say, run.stop)
         await load(run, client, Style(), injector)
         await settle(run, client)
         shown = await reading.read_all(client, run.history)

@@ -13,6 +13,7 @@ import pytest
 from cli.data_directory import held_data_directory
 from cli.main import main
 from cli.ports import free_port
+from shared.database.schema import migrate
 from shared.settings import get_settings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -112,6 +113,22 @@ def test_migrate_says_what_it_did_in_one_line(run: Run, tmp_path: Path, *, monke
         assert (code, stderr) == (0, "")
         assert stdout == f"The database sqlite:///{tmp_path}/chat.db is up to date.\n"
     assert (tmp_path / "chat.db").exists()
+
+
+def test_verify_refuses_a_database_with_a_table_before_anything_is_started(run: Run, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/chat.db"
+    migrate(url)
+    _assert_one_sentence(run("verify", "--database-url", url), url, "is not empty")
+
+
+def test_verify_of_a_running_installation_has_no_database(run: Run) -> None:
+    arguments = ("verify", "--url", "http://127.0.0.1:1", "--database-url", "sqlite:///chat.db")
+    _assert_one_sentence(run(*arguments), "--url", "--database-url", code=2)
+
+
+def test_verify_of_an_installation_that_is_not_there(run: Run) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    _assert_one_sentence(run("verify", "--url", url), f"no gateway of this project answers at {url}")
 
 
 def test_a_command_that_does_not_exist(run: Run) -> None:
