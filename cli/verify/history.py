@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,7 +82,16 @@ class History:
     @property
     def conversation_ids(self) -> list[str]:
         """The conversations in which something was accepted, in order of the first ask."""
-        return list(dict.fromkeys(place[0] for ask in self.asks if (place := ask.place)))
+        return list(self.turns)
+
+    @property
+    def turns(self) -> dict[str, list[int]]:
+        """The accepted turns of each conversation; a key that was answered with several has all of them here."""
+        found: defaultdict[str, set[int]] = defaultdict(set)
+        for ask in self.asks:
+            for accepted in ask.accepted:
+                found[accepted.conversation_id].add(accepted.turn)
+        return {conversation_id: sorted(turns) for conversation_id, turns in found.items()}
 
     def accept(self, ask: Ask, turn: dict[str, Any], *, at: float) -> None:
         """Notes a 2xx answer to the ask. The answer to a repeat may show more candidates than were asked for."""

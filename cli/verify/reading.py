@@ -37,17 +37,14 @@ async def until_all_ended(client: Client, conversation_ids: Iterable[str], *, se
 
 async def read_all(client: Client, history: History) -> Stored:
     """Everything that was accepted, asked of one gateway after the other; what cannot be read is left out."""
-    turns: dict[str, set[int]] = {}
-    for ask in history.asks:
-        if place := ask.place:
-            turns.setdefault(place[0], set()).add(place[1])
+    turns = history.turns
 
     async def read(number: int, conversation_id: str) -> tuple[list[Message], list[Reply]]:
         path = f"/conversations/{conversation_id}"
         page = await client.get(f"{path}/messages/?limit={PAGE}", first=number)
         messages = [message_of_json(each) for each in page.body["data"]] if page.is_success else []
         replies = []
-        for turn in sorted(turns[conversation_id]):
+        for turn in turns[conversation_id]:
             shown = await client.get(f"{path}/turns/{turn}/", first=number + turn)
             replies += [reply_of_json(each) for each in shown.body["replies"]] if shown.is_success else []
         return messages, replies

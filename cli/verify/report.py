@@ -19,7 +19,8 @@ from shared.reply_status import ReplyStatus
 
 # Anything of these and the promise is broken.
 BROKEN_PROMISES = (Kind.LOST, Kind.DUPLICATED, Kind.OUT_OF_ORDER, Kind.STUCK)
-SHOWN_FINDINGS = 20
+SHOWN_OF_EACH_KIND = 10
+FINDINGS_FILE = "findings.txt"
 PROGRESS_SECONDS = 5.0
 
 
@@ -93,9 +94,15 @@ def print_verdict(verdict: Verdict) -> None:
     _print_findings(verdict.findings)
 
 
+def keep_findings(verdict: Verdict, directory: Path) -> None:
+    """All of them, beside the rest of the evidence."""
+    lines = [line for _, line in _lines(verdict.findings)]
+    (directory / FINDINGS_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def print_whereabouts(directory: Path) -> None:
     """Where the evidence is."""
-    click.echo(f"Logs, database and the model's requests are kept in {directory}")
+    click.echo(f"Logs, findings and the model's requests are kept in {directory}")
 
 
 def _row(name: str, value: str) -> None:
@@ -120,12 +127,22 @@ def _recovery(recoveries: Sequence[int], kills: int) -> str:
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:
+    shown: Counter[Kind] = Counter()
+    for number, (kind, line) in enumerate(_lines(findings)):
+        if number == 0:
+            click.echo()
+        shown[kind] += 1
+        if shown[kind] <= SHOWN_OF_EACH_KIND:
+            click.echo(line)
+    for kind, count in shown.items():
+        if count > SHOWN_OF_EACH_KIND:
+            click.echo(f"... and {count - SHOWN_OF_EACH_KIND:,} more {kind}")
+
+
+def _lines(findings: Sequence[Finding]) -> list[tuple[Kind, str]]:
+    """One for each subject, kind by kind."""
     seen: dict[tuple[Kind, str], Finding] = {}
     for finding in findings:
         seen.setdefault((finding.kind, finding.subject), finding)
-    if seen:
-        click.echo()
-    for finding in list(seen.values())[:SHOWN_FINDINGS]:
-        click.echo(f"{finding.kind}: {finding.subject}: {finding.sentence}")
-    if len(seen) > SHOWN_FINDINGS:
-        click.echo(f"... and {len(seen) - SHOWN_FINDINGS} more")
+    in_order = sorted(seen.values(), key=lambda finding: list(Kind).index(finding.kind))
+    return [(finding.kind, f"{finding.kind}: {finding.subject}: {finding.sentence}") for finding in in_order]

@@ -27,7 +27,7 @@ from cli.verify.history import History
 from cli.verify.installation import Installation
 from cli.verify.judge import Finding, Kind, judge
 from cli.verify.load import Run, load, settle
-from cli.verify.report import Verdict, print_verdict, print_whereabouts
+from cli.verify.report import Verdict, keep_findings, print_verdict, print_whereabouts
 from cli.verify.stored import Stored
 from shared.clock import now_ms
 from shared.errors import AsyncChatError
@@ -75,6 +75,7 @@ def _load_and_break(run: Run, database_url: str | None) -> Verdict:
     if verdict.is_clean:
         shutil.rmtree(directory, ignore_errors=True)
     else:
+        keep_findings(verdict, directory)
         print_whereabouts(directory)
     return verdict
 

@@ -134,7 +134,7 @@ def test_a_reply_that_is_erased_behind_its_back_is_counted_as_lost(
     assert re.search(r"^lost: reply_\w+: the reply was accepted and is not stored$", verify.output, re.MULTILINE)
     (kept,) = verify.directories.iterdir()
     assert f"are kept in {kept}" in verify.output
-    assert {"logs", "model-requests.jsonl"} <= {path.name for path in kept.iterdir()}
+    assert {"logs", "findings.txt", "model-requests.jsonl"} <= {path.name for path in kept.iterdir()}
 
 
 def test_ctrl_c_ends_it_with_what_was_seen(start_verify: StartVerify) -> None:
