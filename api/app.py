@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import metadata
 
@@ -22,6 +22,7 @@ from api.live.shutdown import told_of_shutdown
 from api.openapi_document import DESCRIPTION, TAGS, openapi_document
 from api.routes import candidates, conversations, docs, health, messages, models, replies, turns
 from shared import logging as log_lines
+from shared.aftermath import Aftermath
 from shared.database.access import Database
 from shared.database.engine import open_engine, parse_url, sqlite_path
 from shared.database.schema import require_head
@@ -31,9 +32,9 @@ from shared.heartbeat import Heartbeat
 from shared.interpreter import hand_over_quickly
 from shared.notices import Notifier
 from shared.redis_client import connect
-from shared.reply_status import ReplyStatus
+from shared.reply_events import LogBounds
 from shared.settings import Settings, get_settings
-from shared.store.takeovers import Caps, Moved
+from shared.store.takeovers import Caps
 from shared.sweeper import Sweeper
 from shared.upkeep import Upkeep
 
@@ -117,7 +118,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     stack.callback(database.stop)
     redis = connect(settings.client_redis_url)
     stack.push_async_callback(redis.aclose)
-    notifier = Notifier(redis)
+    notifier = Notifier(redis, bounds=LogBounds(settings.events_max, settings.events_seconds))
     notifier.start()
     stack.push_async_callback(_stop_soon, notifier.stop)
     doorbell = Doorbell(settings)
@@ -129,14 +130,10 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     heartbeat = Heartbeat(database, "api")
     await heartbeat.start()
     stack.push_async_callback(heartbeat.stop)
-
-    def on_moved(moved: Sequence[Moved]) -> None:
-        doorbell.ring([item.reply_id for item in moved if item.status is ReplyStatus.QUEUED])
-        for conversation_id in {item.conversation_id for item in moved}:
-            resources.announce(conversation_id)
-
+    aftermath = Aftermath(database, redis, notifier, on_queued=doorbell.ring)
+    stack.push_async_callback(aftermath.stop)
     caps = Caps(tries=settings.max_tries, model_calls=settings.max_model_calls)
-    sweeper = Sweeper(database, heartbeat, caps=caps, on_moved=on_moved)
+    sweeper = Sweeper(database, heartbeat, caps=caps, on_moved=aftermath.follow)
     resources = Resources(settings, database, redis, notifier, doorbell, hub, heartbeat, sweeper)
     sweeper.start()
     stack.push_async_callback(sweeper.stop)

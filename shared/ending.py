@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus
@@ -35,4 +36,18 @@ class Ending:
     incomplete_reason: IncompleteReason | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What went out to listeners in a try.
+
+    `cursor` is the event that tells how it ended, `lengths` are the characters of each piece, and `text` is the text
+    where it is kept nowhere else.
+    """
+
+    cursor: str | None = None
+    lengths: Sequence[int] | None = None
+    text: str | None = None
+
+
+NOTHING_SENT = Sent()
 TOO_LATE = Failure(ReplyError.DEADLINE_EXCEEDED, "There was no answer before the deadline.", retryable=True)

@@ -24,6 +24,7 @@ from shared.store.moves import Lost
 from worker import prompt
 from worker.model_client import Finished, ModelClient, ModelRequest
 from worker.model_failure import ModelFailure, filtered, timed_out
+from worker.reply_stream import Pacer, ReplyStream
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Workbench:
     database: Database
     model: ModelClient
     notifier: Notifier
+    pacer: Pacer
     settings: Settings
 
 
@@ -58,15 +60,17 @@ class Generation:
     def __init__(self, claim: Claim, bench: Workbench) -> None:
         self.claim = claim
         self._bench = bench
-        self._pieces: list[str] = []
-        self._saved_pieces = 0
+        self.stream = ReplyStream(claim, bench.notifier, bench.pacer)
+        self._saved = self.stream.cursor
         self._began = time.monotonic()
         self._prompt: list[prompt.Message] = []
         self._is_stopped = False
+        self._is_abandoned = False
         self._bound: asyncio.Timeout | None = None
 
     async def run(self) -> None:
         """Makes the attempt. Cancelled, it writes nothing: whoever cancels decides what becomes of the reply."""
+        self.stream.start()
         await self._conclude(self._attempt())
 
     def stop(self) -> None:
@@ -77,6 +81,7 @@ class Generation:
 
     async def abandon(self) -> None:
         """Ends an attempt that nobody makes any more, as one that failed unexpectedly."""
+        self._is_abandoned = True
         await self._conclude(self._end_or_try_again(_BROKEN))
 
     async def _conclude(self, ending: Awaitable[ReplyStatus]) -> None:
@@ -100,30 +105,26 @@ class Generation:
 
     async def save_partial(self) -> bool:
         """Stores the text so far if there is more of it. False if the reply is somebody else's now."""
-        pieces = len(self._pieces)
-        if pieces == self._saved_pieces:
+        cursor = self.stream.cursor
+        if cursor == self._saved:
             return True
         try:
-            await self._bench.database.write(moves.save_partial, self.claim, self._text())
+            await self._bench.database.write(moves.save_partial, self.claim, self.stream.sent_text, cursor=str(cursor))
         except Lost:
             return False
         except StorageError as error:
             log.warning("the text so far was not stored: %s", error, extra={"reply_id": self.claim.reply_id})
         else:
-            self._saved_pieces = pieces
+            self._saved = cursor
         return True
-
-    def _text(self) -> str:
-        return "".join(self._pieces)
 
     async def _attempt(self) -> ReplyStatus:
         try:
             finished = await self._ask_model()
             crash_point("worker.finish.before")
-            return await self._store(moves.finish, self.claim, self._ending(finished))
+            return await self._finish(self._ending(finished))
         except _Stopped:
-            stopped = Ending(ReplyStatus.CANCELLED, self._text(), self._usage_so_far())
-            return await self._store(moves.finish, self.claim, stopped)
+            return await self._finish(Ending(ReplyStatus.CANCELLED, self.stream.text, self._usage_so_far()))
         except ModelFailure as failure:
             return await self._end_or_try_again(failure)
         except Lost:
@@ -148,12 +149,12 @@ class Generation:
                 raise _Stopped from None
             if is_last:
                 raise ModelFailure(TOO_LATE) from None
-            raise timed_out(has_begun=bool(self._pieces)) from None
+            raise timed_out(has_begun=not self.stream.is_empty) from None
         finally:
             self._bound = None
 
     def _take(self, text: str) -> None:
-        self._pieces.append(text)
+        self.stream.take(text)
         crash_point("worker.text.received")
 
     def _usage_so_far(self) -> Usage | None:
@@ -161,7 +162,7 @@ class Generation:
         if not self._prompt:
             return None
         read = sum(prompt.estimate_tokens(message["content"]) for message in self._prompt)
-        return Usage(read, prompt.estimate_tokens(self._text()) if self._pieces else 0)
+        return Usage(read, 0 if self.stream.is_empty else prompt.estimate_tokens(self.stream.text))
 
     async def _read_prompt(self) -> list[prompt.Message]:
         """Reads until the database answers; the attempt's time-out bounds it."""
@@ -175,7 +176,7 @@ class Generation:
 
     def _ending(self, finished: Finished) -> Ending:
         """How the reply ends when the model says that it is done."""
-        text = self._text()
+        text = self.stream.text
         if finished.reason == "content_filter":
             if not text:
                 return Ending(ReplyStatus.FAILED, usage=finished.usage, failure=filtered().failure)
@@ -208,17 +209,33 @@ class Generation:
             failure.message,
             extra={"reply_id": claim.reply_id, "attempt": claim.attempt, "code": str(failure.code)},
         )
-        return await self._store(
+        self.stream.flush()
+        status = await self._store(
             moves.requeue,
             claim,
             outcome=AttemptOutcome.RETRIED,
             next_at=next_at,
             give_back_call=not failed.counts,
             failure=failure,
+            sent=self.stream.said_in_vain(),
         )
+        self.stream.leave(status)
+        return status
 
     async def _fail(self, failure: Failure) -> ReplyStatus:
-        return await self._store(moves.finish, self.claim, Ending(ReplyStatus.FAILED, self._text(), failure=failure))
+        return await self._finish(Ending(ReplyStatus.FAILED, self.stream.text, failure=failure))
+
+    async def _finish(self, ending: Ending) -> ReplyStatus:
+        stream = self.stream
+        if self._is_abandoned:
+            # How far its events went is not known here, so that the end gets a token of its own.
+            status = await self._store(moves.end, self.claim, ending, outcome=AttemptOutcome.FAILED)
+            stream.leave(status)
+        else:
+            stream.flush()
+            status = await self._store(moves.finish, self.claim, ending, sent=stream.said())
+            stream.end(status)
+        return status
 
     async def _store(self, move: Callable[..., ReplyStatus], *args: Any, **kwargs: Any) -> ReplyStatus:
         """Writes until the database has it. The token makes a repeat of a write of unknown outcome harmless."""

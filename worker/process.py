@@ -7,6 +7,7 @@ import asyncio
 from redis.asyncio import Redis
 
 from shared import redis_client
+from shared.aftermath import Aftermath
 from shared.database.access import Database
 from shared.database.schema import require_head
 from shared.doorbell import Doorbell
@@ -14,13 +15,15 @@ from shared.errors import SettingsError
 from shared.heartbeat import Heartbeat
 from shared.interpreter import hand_over_quickly
 from shared.notices import CHANNEL_PREFIX, STOPS, Notifier
+from shared.reply_events import LogBounds
 from shared.settings import Settings
-from shared.store.takeovers import Caps, Moved
+from shared.store.takeovers import Caps
 from shared.subscription import Subscription
 from shared.sweeper import Sweeper
 from worker.generation import Workbench
 from worker.loop import LoopThread
 from worker.model_client import OpenAIModelClient
+from worker.reply_stream import Pacer
 from worker.slots import Slots
 
 
@@ -42,6 +45,7 @@ class WorkerProcess:
         self._sweeper: Sweeper
         self._slots: Slots
         self._stops: Subscription
+        self._aftermath: Aftermath
         self._model: OpenAIModelClient
 
     def start(self) -> None:
@@ -75,16 +79,20 @@ class WorkerProcess:
         self._database.start()
         await self._database.read(require_head)
         self._redis = redis_client.connect(settings.client_redis_url)
-        self._notifier = Notifier(self._redis)
+        bounds = LogBounds(settings.events_max, settings.events_seconds)
+        self._notifier = Notifier(self._redis, bounds=bounds)
         self._notifier.start()
         self._doorbell.start()
         self._model = OpenAIModelClient(settings)
         self._heartbeat = Heartbeat(self._database, "worker", on_gone=lambda: self._slots.give_up())  # noqa: PLW0108  made below
-        bench = Workbench(self._database, self._model, self._notifier, settings)
+        bench = Workbench(self._database, self._model, self._notifier, Pacer(), settings)
         self._slots = Slots(self._capacity, bench, heartbeat=self._heartbeat, doorbell=self._doorbell)
         await self._heartbeat.start()
         caps = Caps(settings.max_tries, settings.max_model_calls)
-        self._sweeper = Sweeper(self._database, self._heartbeat, caps=caps, on_moved=self._moved)
+        self._aftermath = Aftermath(
+            self._database, self._redis, self._notifier, on_queued=lambda _reply_ids: self._slots.wake()
+        )
+        self._sweeper = Sweeper(self._database, self._heartbeat, caps=caps, on_moved=self._aftermath.follow)
         self._sweeper.start()
         self._slots.start()
         self._stops = Subscription(
@@ -94,11 +102,6 @@ class WorkerProcess:
             on_notice=lambda _channel, reply_id: self._slots.told_of_stop(reply_id.decode(errors="replace")),
         )
         self._stops.start()
-
-    def _moved(self, moved: list[Moved]) -> None:
-        for each in moved:
-            self._notifier.announce(each.conversation_id)
-        self._slots.wake()
 
     def _start_drain(self) -> None:
         if self._drained is None:
@@ -110,6 +113,7 @@ class WorkerProcess:
             await self._drained
         await self._stops.stop()
         await self._sweeper.stop()
+        await self._aftermath.stop()
         await self._heartbeat.stop()
         await self._notifier.stop()
         await self._model.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from shared import reply_events
+from shared.ending import NOTHING_SENT, Sent
 from shared.notices import Notifier
 from shared.reply_events import Cursor
 from shared.reply_status import ReplyStatus
@@ -54,7 +55,7 @@ class ReplyStream:
         return Cursor(self._claim.token, self._seq)
 
     @property
-    def end_cursor(self) -> Cursor:
+    def _end_cursor(self) -> Cursor:
         """The event that will say how this try ended."""
         return Cursor(self._claim.token, self._seq + 1)
 
@@ -100,9 +101,22 @@ class ReplyStream:
         claim = self._claim
         self._notifier.tell_event(claim.conversation_id, reply_events.delta(claim.reply_id, self.cursor, piece))
 
+    def said(self) -> Sent:
+        """What is kept of a try that ends the reply, whose text is the reply's."""
+        return Sent(cursor=str(self._end_cursor), lengths=self.lengths)
+
+    def said_in_vain(self) -> Sent:
+        """What is kept of a try after which another one begins from the start."""
+        return Sent(lengths=self.lengths, text=self.sent_text) if self.lengths else NOTHING_SENT
+
     def end(self, status: ReplyStatus) -> None:
-        """Says how the reply ended, or that it waits for another try. Its row says so already."""
+        """Says how the reply ended. Its row says so already."""
+        self._tell(self._end_cursor, status)
+
+    def leave(self, status: ReplyStatus) -> None:
+        """Says what became of a reply that went on without this try, which has added one to its token."""
+        self._tell(Cursor(self._claim.token + 1, 0), status)
+
+    def _tell(self, cursor: Cursor, status: ReplyStatus) -> None:
         claim = self._claim
-        # Whoever queues a reply again has added one to its token.
-        cursor = self.end_cursor if status.is_terminal else Cursor(claim.token + 1, 0)
         self._notifier.tell_event(claim.conversation_id, reply_events.moved(claim.reply_id, cursor, status))

@@ -97,7 +97,7 @@ class Slots:
             task.cancel()
         if left:
             await asyncio.wait(list(left))
-            await asyncio.gather(*(self._hand_back(generation.claim) for generation in left.values()))
+            await asyncio.gather(*(self._hand_back(generation) for generation in left.values()))
 
     async def _fill(self, limit: int) -> list[asyncio.Task[None]]:
         """Starts up to `limit` due replies, as far as there is room."""
@@ -240,16 +240,19 @@ class Slots:
     def _working(self) -> dict[_Held, asyncio.Task[None]]:
         return {(running.claim.reply_id, running.claim.token): task for task, running in self._running.items()}
 
-    async def _hand_back(self, claim: Claim) -> None:
+    async def _hand_back(self, generation: Generation) -> None:
         """Puts a reply back for another worker at once, as if this one had never tried."""
+        claim, stream = generation.claim, generation.stream
+        stream.flush()
         try:
-            await self._bench.database.write(
+            status = await self._bench.database.write(
                 moves.requeue,
                 claim,
                 outcome=AttemptOutcome.HANDED_BACK,
                 next_at=now_ms(),
                 give_back_try=True,
                 give_back_call=True,
+                sent=stream.said_in_vain(),
                 now=now_ms(),
             )
         except Lost:
@@ -259,6 +262,7 @@ class Slots:
         except StorageError as error:
             log.warning("could not hand a reply back; others will take it over: %s", error)
             return
+        stream.leave(status)
         log.info("handed back", extra={"reply_id": claim.reply_id, "attempt": claim.attempt})
         self._doorbell.ring([claim.reply_id])
         self._bench.notifier.announce(claim.conversation_id)

@@ -115,8 +115,8 @@ replies = Table(
     # Of a regeneration: once completed, the conversation goes on from it.
     Column("becomes_selected", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
     Column("partial", Text),
+    # The last event that the partial text has in it; of an ended reply, the one that told its end.
     Column("partial_cursor", String(64)),
-    Column("deltas", JSON(none_as_null=True)),
     Column("error_code", String(64)),
     Column("error_message", Text),
     Column("error_retryable", Boolean(create_constraint=False)),
@@ -183,6 +183,10 @@ attempts = Table(
     Column("error_message", Text),
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
+    # The characters of each piece that went out, so that a stream can be told again just as it was; the text itself
+    # only of a try that did not end the reply.
+    Column("lengths", JSON(none_as_null=True)),
+    Column("text", Text),
 )
 
 workers = Table(

@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, RowMapping, bindparam, select
+from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from shared.database.models import attempts
 
 _OF_REPLY = select(attempts).where(attempts.c.reply_id == bindparam("of_reply")).order_by(attempts.c.attempt)
+
+
+_KEEP = (
+    update(attempts)
+    .where(
+        attempts.c.reply_id == bindparam("of_reply"),
+        attempts.c.attempt == bindparam("of_attempt"),
+        attempts.c.lengths.is_(None),
+    )
+    .values(lengths=bindparam("new_lengths", type_=attempts.c.lengths.type), text=bindparam("new_text"))
+)
+
+
+def keep_what_was_said(
+    connection: Connection, reply_id: str, attempt: int, *, lengths: Sequence[int], text: str
+) -> None:
+    """Adds to a try whose worker died what had gone out by then."""
+    values = {"of_reply": reply_id, "of_attempt": attempt, "new_lengths": list(lengths), "new_text": text}
+    connection.execute(_KEEP, values)
 
 
 def of_reply(connection: Connection, reply_id: str) -> Sequence[RowMapping]:

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from shared.database.models import attempts, is_running, messages, replies
-from shared.ending import Ending, Failure, Usage
+from shared.ending import NOTHING_SENT, Ending, Failure, Sent, Usage
 from shared.ids import new_message_id
 from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyStatus, StopRequest
 from shared.store import conversations as conversation_rows
@@ -66,7 +66,7 @@ _YIELD_PLACE = (
     )
     .values(selected=False)
 )
-_PARTIAL = update(replies).where(_held).values(partial=bindparam("new_content"))
+_PARTIAL = update(replies).where(_held).values(partial=bindparam("new_content"), partial_cursor=bindparam("new_cursor"))
 
 
 def unless_stopped(status: Any, *, otherwise_reason: Any) -> dict[str, Any]:
@@ -105,6 +105,7 @@ _FINISH = (
         output_tokens=bindparam("new_output_tokens"),
         finished_at=bindparam("now"),
         worker_id=None,
+        partial_cursor=bindparam("new_cursor"),
         token=replies.c.token + bindparam("fencing", type_=Integer),
     )
     .returning(replies.c.status)
@@ -133,22 +134,24 @@ _CLOSE_ATTEMPT = (
         error_message=bindparam("new_error_message"),
         input_tokens=bindparam("new_input_tokens"),
         output_tokens=bindparam("new_output_tokens"),
+        lengths=bindparam("new_lengths", type_=attempts.c.lengths.type),
+        text=bindparam("new_text"),
     )
 )
 
 
-def save_partial(connection: Connection, claim: Claim, content: str) -> None:
-    """Keeps the text so far, for readers and for `on_crash=keep_partial`.
+def save_partial(connection: Connection, claim: Claim, content: str, *, cursor: str | None = None) -> None:
+    """Keeps the text so far, for readers and for `on_crash=keep_partial`. `cursor` is the last event in it.
 
     Raises:
         Lost: the reply is no longer this claim's.
     """
-    values = {"reply_id": claim.reply_id, "held_token": claim.token, "new_content": content}
+    values = {"reply_id": claim.reply_id, "held_token": claim.token, "new_content": content, "new_cursor": cursor}
     if connection.execute(_PARTIAL, values).rowcount == 0:
         raise Lost(claim.reply_id)
 
 
-def finish(connection: Connection, claim: Claim, ending: Ending, *, now: int) -> ReplyStatus:
+def finish(connection: Connection, claim: Claim, ending: Ending, *, now: int, sent: Sent = NOTHING_SENT) -> ReplyStatus:
     """Ends the reply: the assistant's message, the status, the usage and the attempt, all or nothing.
 
     Returns the status it ended in, which is the stop's if one was asked for.
@@ -156,7 +159,7 @@ def finish(connection: Connection, claim: Claim, ending: Ending, *, now: int) ->
     Raises:
         Lost: the reply is no longer this claim's.
     """
-    return end(connection, claim, ending, outcome=None, now=now)
+    return end(connection, claim, ending, outcome=None, now=now, sent=sent)
 
 
 def requeue(
@@ -169,6 +172,7 @@ def requeue(
     give_back_try: bool = False,
     give_back_call: bool = False,
     failure: Failure | None = None,
+    sent: Sent = NOTHING_SENT,
 ) -> ReplyStatus:
     """Puts the reply back for another try at `next_at`. What did not count is given back.
 
@@ -189,7 +193,9 @@ def requeue(
     ).one_or_none()
     if row is None:
         raise Lost(claim.reply_id)
-    close_attempt(connection, claim.reply_id, claim.attempt, outcome=outcome, ending=None, failure=failure, now=now)
+    close_attempt(
+        connection, claim.reply_id, claim.attempt, outcome=outcome, ending=None, failure=failure, now=now, sent=sent
+    )
     status = ReplyStatus(row.status)
     if status.is_terminal:
         conversation_rows.touch(connection, claim.conversation_id, now=now)
@@ -206,7 +212,13 @@ def settle_stopped(connection: Connection, row: Row[Any], *, now: int) -> None:
 
 
 def end(
-    connection: Connection, claim: Claim, ending: Ending, *, outcome: AttemptOutcome | None, now: int
+    connection: Connection,
+    claim: Claim,
+    ending: Ending,
+    *,
+    outcome: AttemptOutcome | None,
+    now: int,
+    sent: Sent = NOTHING_SENT,
 ) -> ReplyStatus:
     """`finish`; with an `outcome` of the attempt it is for somebody else's claim, whose holder must be fenced off."""
     conversation_rows.touch(connection, claim.conversation_id, now=now)
@@ -221,6 +233,7 @@ def end(
             "new_incomplete_reason": ending.incomplete_reason,
             "completes": ending.status is ReplyStatus.COMPLETED,
             "fencing": int(outcome is not None),
+            "new_cursor": sent.cursor,
             "new_content": ending.content or None,
             "kept_text": None if ending.status in _WITH_MESSAGE else ending.content or None,
             **_error_columns(ending.failure),
@@ -241,6 +254,7 @@ def end(
         ending=ending,
         failure=ending.failure,
         now=now,
+        sent=sent,
     )
     if status is not ReplyStatus.COMPLETED:
         settle(connection, claim.conversation_id, claim.turn)
@@ -273,6 +287,7 @@ def close_attempt(
     ending: Ending | None,
     failure: Failure | None,
     now: int,
+    sent: Sent = NOTHING_SENT,
 ) -> None:
     """Records how a try went."""
     connection.execute(
@@ -284,6 +299,8 @@ def close_attempt(
             "new_error_code": failure.code if failure else None,
             "new_error_message": failure.message if failure else None,
             **_usage_columns(ending.usage if ending else None),
+            "new_lengths": None if sent.lengths is None else list(sent.lengths),
+            "new_text": sent.text,
             "now": now,
         },
     )

@@ -27,7 +27,7 @@ _turns_ahead = (
 
 def _read(turns_ahead: ColumnElement[int]) -> Select[Any]:
     return select(
-        *(column for column in replies.c if column.name not in {"deltas", "partial"}),
+        *(column for column in replies.c if column.name != "partial"),
         messages.c.id.label("message_id"),
         func.coalesce(messages.c.content, replies.c.partial, "").label("content"),
         case((replies.c.status == ReplyStatus.QUEUED, turns_ahead), else_=0).label("turns_ahead"),

@@ -35,11 +35,13 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A reply and the status it has come to."""
+    """A reply, the status it has come to and the token it has now. `lost` is the attempt that was under way."""
 
     reply_id: str
     conversation_id: str
     status: ReplyStatus
+    token: int
+    lost: int | None
 
 
 _LOST_WORKER = Failure(ReplyError.WORKER_LOST, "The worker that was answering stopped without a word.", retryable=True)
@@ -96,7 +98,16 @@ def take_over(connection: Connection, process_id: str, *, last_beat: int | None,
         .where(replies.c.worker_id == process_id, is_running(replies))
         .order_by(replies.c.conversation_id, replies.c.id)
     ).all()
-    return [Moved(row.id, row.conversation_id, _abandon(connection, row, caps=caps, now=now)) for row in held]
+    return [
+        Moved(
+            row.id,
+            row.conversation_id,
+            _abandon(connection, row, caps=caps, now=now),
+            token=row.token + 1,
+            lost=row.attempt,
+        )
+        for row in held
+    ]
 
 
 def _abandon(connection: Connection, row: Row[Any], *, caps: Caps, now: int) -> ReplyStatus:
@@ -135,7 +146,8 @@ def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved:
             now=now,
         )
     moves.settle_stopped(connection, row, now=now)
-    return Moved(overdue.id, overdue.conversation_id, ReplyStatus(row.status))
+    lost = overdue.attempt if overdue.status == ReplyStatus.IN_PROGRESS else None
+    return Moved(overdue.id, overdue.conversation_id, ReplyStatus(row.status), token=row.token, lost=lost)
 
 
 def overdue(connection: Connection, *, now: int, limit: int) -> Sequence[Row[Any]]:

@@ -69,7 +69,7 @@ async def test_the_replies_of_a_process_whose_beat_stopped_go_back(tables: Table
     told: list[Moved] = []
     start(told.extend)
     await eventually(lambda: told)
-    assert told == [Moved(reply_id, held.conversation_id, ReplyStatus.QUEUED)]
+    assert told == [Moved(reply_id, held.conversation_id, ReplyStatus.QUEUED, token=held.token + 1, lost=1)]
     assert tables.reply(reply_id)["status"] == "queued"
     assert tables.rows(workers, id="worker_dead") == []
 

@@ -164,7 +164,8 @@ def test_only_live_replies_past_their_deadline_are_overdue_and_the_latest_first(
 def test_a_queued_reply_fails_at_its_deadline(tables: Tables) -> None:
     (reply_id,) = tables.asked()
     moved = expire(tables)
-    assert moved == Moved(reply_id, tables.reply(reply_id)["conversation_id"], ReplyStatus.FAILED)
+    row = tables.reply(reply_id)
+    assert moved == Moved(reply_id, row["conversation_id"], ReplyStatus.FAILED, token=row["token"], lost=None)
     reply = tables.reply(reply_id)
     assert (reply["error_code"], reply["error_retryable"], reply["finished_at"]) == ("deadline_exceeded", True, LATE)
     assert tables.count(attempts) == 0
