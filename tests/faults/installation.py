@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from cli.child_commands import celery_worker_arguments, child_python_path, python_module
 from cli.ports import lasting_ports
@@ -22,7 +23,7 @@ from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.waiting import until
 
 # Far more than it takes to start or to stop.
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 # Tests may run as root, of which Celery warns.
 _NO_ROOT_WARNING = "ignore:You're running the worker with superuser privileges"
@@ -116,7 +117,7 @@ class Installation:
         self._awaited: list[Member] = []
         self._known: set[str] = set()
 
-    def add_gateway(self, *, fault: str | None = None, **environment: str) -> Gateway:
+    def add_gateway(self, *, fault: str | None = None, environment: Mapping[str, str] | None = None) -> Gateway:
         """Starts one more gateway; `fault` is where it dies."""
         (port,) = lasting_ports(1)
         command = python_module("cli", "api", "--host", "127.0.0.1", "--port", str(port))
@@ -129,7 +130,12 @@ class Installation:
         return gateway
 
     def add_worker(
-        self, *, slots: int = 50, fault: str | None = None, command: Sequence[str] | None = None, **environment: str
+        self,
+        *,
+        slots: int = 50,
+        fault: str | None = None,
+        command: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Member:
         """Starts one more worker; `fault` is where it dies."""
         name = f"worker-{len(self.workers) + 1}"
@@ -156,7 +162,10 @@ class Installation:
             _refuse_the_dead(awaited)
             return len(await self._worker_ids() - self._known) >= expected
 
-        await until(are_registered, seconds=START_SECONDS)
+        try:
+            await until(are_registered, seconds=START_SECONDS)
+        except AssertionError:
+            pytest.fail("\n".join(f"{member.name} said:\n{member.said}" for member in awaited))
         self._known |= await self._worker_ids()
         async with httpx2.AsyncClient() as http:
             for gateway in awaited:
@@ -177,8 +186,8 @@ class Installation:
             member.process.wait(STOP_SECONDS)
         self.database.stop()
 
-    def _with(self, environment: dict[str, str], fault: str | None) -> dict[str, str]:
-        return {**self._environment, **({FAULT: fault} if fault else {}), **environment}
+    def _with(self, environment: Mapping[str, str] | None, fault: str | None) -> dict[str, str]:
+        return {**self._environment, **({FAULT: fault} if fault else {}), **(environment or {})}
 
     async def _worker_ids(self) -> set[str]:
         try:

@@ -23,16 +23,16 @@ async def test_a_rolling_restart_loses_nothing_fails_nothing_and_spends_no_tries
 ) -> None:
     settings = {"ASYNCCHAT_DRAIN_SECONDS": DRAIN_SECONDS[drain]}
     for _ in range(2):
-        installation.add_gateway(**settings)
-        installation.add_worker(**settings)
+        installation.add_gateway(environment=settings)
+        installation.add_worker(environment=settings)
     await installation.ready()
     async with load(client, conversations=12, model="demo-500ms"):
         for old in [*installation.workers]:
-            installation.add_worker(**settings)
+            installation.add_worker(environment=settings)
             await installation.ready()
             assert await asyncio.to_thread(old.terminate) == 0
         for old in [*installation.gateways]:
-            installation.add_gateway(**settings)
+            installation.add_gateway(environment=settings)
             await installation.ready()
             # Its server ends itself by the signal once it has stopped in good order.
             assert await asyncio.to_thread(old.terminate) in {0, -signal.SIGTERM}
