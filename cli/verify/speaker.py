@@ -7,7 +7,7 @@ import random
 import time
 from typing import Any
 
-from cli.verify.choices import Choice, Style, choose, closing
+from cli.verify.choices import DEADLINE_SECONDS, STALLING, Choice, Style, choose, closing
 from cli.verify.client import Answer, Client, Unanswered
 from cli.verify.history import REJECT, Ask, History, Regeneration
 from shared.reply_status import LIVE, ReplyStatus
@@ -143,13 +143,13 @@ class Speaker:
 
     async def _regenerate(self, ask: Ask, conversation_id: str, turn: int) -> None:
         shown = await self._look(conversation_id, turn, wait=2.0)
-        if not shown or ReplyStatus(shown[0]["status"]) in LIVE:
+        if not shown or ReplyStatus(shown[0]["status"]) in LIVE or ask.model == STALLING:
             return
         key = self._new_key()
         asked = Regeneration(key, conversation_id, turn)
         self._history.regenerations.append(asked)
         path = f"/replies/{self._rng.choice(sorted(next(iter(ask.accepted)).reply_ids))}/regenerate/"
-        for answer in await self._send(path, None, key=key):
+        for answer in await self._send(path, {"deadline_seconds": DEADLINE_SECONDS}, key=key):
             if answer.status in (200, 202):
                 asked.is_accepted = True
                 self._history.see(answer.body["replies"])
