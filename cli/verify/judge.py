@@ -12,7 +12,7 @@ from itertools import pairwise
 from cli.verify.choices import TRANSCRIPT, expected_text
 from cli.verify.history import INTERRUPT, Ask, History
 from cli.verify.stored import Message, Place, Reply, Stored
-from shared.reply_status import IncompleteReason, ReplyStatus
+from shared.reply_status import TERMINAL, IncompleteReason, ReplyStatus
 
 # A reply ends by its deadline and a few seconds: a sweep, a freeze of the process that holds the write lock.
 LATE_MS = 10_000
@@ -47,6 +47,7 @@ def judge(history: History, stored: Stored, *, now: int) -> list[Finding]:
         *_ended_unasked(history, stored),
         *_duplicated_asks(history, stored),
         *_duplicated_rows(history, stored),
+        *_ended_twice(stored),
         *_misordered_turns(history),
         *_misordered_messages(stored),
         *_wrong_prompts(stored),
@@ -149,6 +150,15 @@ def _duplicated_rows(history: History, stored: Stored) -> Iterator[Finding]:
             yield Finding(Kind.DUPLICATED, ask.key, f"{wanted} candidates were asked for, {len(replies)} are stored")
         elif len(replies) < wanted:
             yield Finding(Kind.LOST, ask.key, f"{wanted} candidates were asked for, {len(replies)} are stored")
+
+
+def _ended_twice(stored: Stored) -> Iterator[Finding]:
+    """A reply of which more than one try said how it ended, as when a worker wakes that others took for dead."""
+    for reply_id, attempts in stored.attempts_of.items():
+        ends = [attempt.attempt for attempt in attempts if attempt.outcome in TERMINAL]
+        if len(ends) > 1 or (ends and ends[0] != attempts[-1].attempt):
+            tries = ", ".join(f"{attempt.attempt} {attempt.outcome}" for attempt in attempts)
+            yield Finding(Kind.DUPLICATED, reply_id, f"the reply went on after its end ({tries})")
 
 
 def _misordered_turns(history: History) -> Iterator[Finding]:

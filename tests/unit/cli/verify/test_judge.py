@@ -18,6 +18,7 @@ from tests.unit.cli.verify.histories import (
     TOLD,
     answer,
     ask,
+    attempt,
     history,
     question,
     reply,
@@ -98,6 +99,14 @@ def test_a_reply_with_two_messages_is_duplicated() -> None:
     twice = replace(answer(1), id="msg_another")
     bad = replace(good, messages=[*good.messages[:2], twice, *good.messages[2:]])
     assert (Kind.DUPLICATED, "reply_1_1") in _found(history(), bad)
+
+
+@pytest.mark.parametrize(("first", "second"), [("completed", "completed"), ("failed", "retried")])
+def test_a_reply_that_goes_on_after_its_end_is_duplicated(first: str, second: str) -> None:
+    good = stored()
+    tries = [attempt("reply_1_1", outcome=first), attempt("reply_1_1", 2, outcome=second)]
+    bad = replace(good, attempts=[*tries, *good.attempts[1:]])
+    assert _found(history(), bad) == {(Kind.DUPLICATED, "reply_1_1")}
 
 
 def test_one_key_with_two_turns_is_duplicated() -> None:
