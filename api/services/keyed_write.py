@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from shared.clock import now_ms
 from shared.database.access import Database
+from shared.errors import RequestError
 from shared.store import idempotency
 from shared.store.idempotency import KeyedRequest, KeyTaken
 
@@ -56,7 +57,13 @@ def _make_once(connection: Connection, keyed: KeyedRequest, making: Making[T]) -
     found = idempotency.find(connection, keyed, now=now)
     if found is not None:
         return Made(making.find(connection, found), is_new=False)
-    result = making.make(connection)
+    try:
+        result = making.make(connection)
+    except RequestError:
+        if idempotency.find(connection, keyed, now=now) is not None:
+            # What is in the way is what the same request made just now, on another gateway.
+            raise KeyTaken from None
+        raise
     idempotency.remember(
         connection,
         keyed,
