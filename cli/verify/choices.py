@@ -24,7 +24,9 @@ STALLING = "demo-stall"
 _MODELS = {
     "demo-fast": 26,
     "demo-1000ms": 18,
-    "demo-3000ms": 10,
+    "demo-3000ms": 8,
+    # Long enough to be under way again when a frozen worker wakes.
+    "demo-9000ms": 3,
     ECHO: 14,
     LOAD: 6,
     TRANSCRIPT: 5,
