@@ -19,6 +19,7 @@ from shared.crash_points import VARIABLE as FAULT
 from shared.database.access import Database
 from shared.errors import StorageError
 from shared.store import workers
+from tests.fixtures.demo_counts import open_streams
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.waiting import until
 
@@ -171,6 +172,14 @@ class Installation:
             for gateway in awaited:
                 if isinstance(gateway, Gateway):
                     await until(lambda url=gateway.url: _answers(http, url), seconds=START_SECONDS)  # type: ignore[misc]
+
+    async def model_has_been_asked(self, count: int) -> None:
+        """Waits until so many answers are under way at the model."""
+
+        async def is_so() -> bool:
+            return await open_streams(self.demo) == count
+
+        await until(is_so)
 
     async def worker_count(self) -> int:
         """How many workers are registered."""

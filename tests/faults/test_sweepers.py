@@ -15,15 +15,6 @@ REPLIES = 12
 ANSWERS_THE_SECOND_TIME = "demo-silent-once"
 
 
-async def _in_progress(client: Client, count: int) -> None:
-    """Waits until so many replies are being answered."""
-
-    async def is_so() -> bool:
-        return len((await client.get("/replies/?status=in_progress&limit=100"))["data"]) == count
-
-    await until(is_so)
-
-
 async def test_a_sweeper_that_dies_after_its_take_over_leaves_work_that_others_find(
     installation: Installation, client: Client
 ) -> None:
@@ -31,7 +22,7 @@ async def test_a_sweeper_that_dies_after_its_take_over_leaves_work_that_others_f
     dying = [installation.add_gateway(fault="sweeper.take_over.committed") for _ in range(2)]
     await installation.ready()
     await client.ask_many(REPLIES, model=ANSWERS_THE_SECOND_TIME)
-    await _in_progress(client, REPLIES)
+    await installation.model_has_been_asked(REPLIES)
     victim.kill()
 
     async def one_has_died() -> bool:
@@ -49,7 +40,7 @@ async def test_five_sweepers_at_once_move_each_reply_once(installation: Installa
     victim = installation.add_worker()
     await installation.start(gateways=2, workers=0)
     await client.ask_many(REPLIES, model=ANSWERS_THE_SECOND_TIME)
-    await _in_progress(client, REPLIES)
+    await installation.model_has_been_asked(REPLIES)
     await installation.start(gateways=0, workers=3)
     victim.kill()
     books = await judge(installation, client)
