@@ -12,6 +12,7 @@ import aiohttp
 import orjson
 
 from cli.verify.history import History
+from shared.errors import AsyncChatError
 
 # A request without a wait is answered in milliseconds, or refused after the ten seconds a write may wait.
 ANSWER_SECONDS = 15.0
@@ -24,7 +25,7 @@ SERVER_ERRORS = 500
 UNAVAILABLE = 503
 
 
-class Unanswered(Exception):
+class Unanswered(AsyncChatError):
     """Nobody answered a request for as long as a client is patient."""
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, RowMapping
 from sqlalchemy.exc import DBAPIError
 
 from cli.verify.stored import Attempt, Message, Reply, Stored
-from shared.database.engine import open_engine, parse_url
+from shared.database.engine import first_line, open_engine, parse_url
+from shared.errors import StorageUnavailable
 from shared.store import census, workers
 
 T = TypeVar("T")
@@ -35,9 +36,12 @@ class Observer:
         """Everything.
 
         Raises:
-            DBAPIError: the database does not answer.
+            StorageUnavailable: the database does not answer.
         """
-        return self._read(_stored)
+        try:
+            return self._read(_stored)
+        except DBAPIError as error:
+            raise StorageUnavailable(f"cannot read what is stored: {first_line(error)}") from None
 
     def damage(self) -> str | None:
         """What is wrong with the file itself."""
