@@ -19,6 +19,7 @@ from api.dependencies import Resources
 from api.edge import Edge
 from api.live.hub import Hub
 from api.live.shutdown import told_of_shutdown
+from api.live.sse import OpenStreams
 from api.openapi_document import DESCRIPTION, TAGS, openapi_document
 from api.routes import candidates, conversations, docs, health, messages, models, replies, turns
 from shared import logging as log_lines
@@ -134,7 +135,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     stack.push_async_callback(aftermath.stop)
     caps = Caps(tries=settings.max_tries, model_calls=settings.max_model_calls)
     sweeper = Sweeper(database, heartbeat, caps=caps, on_moved=aftermath.follow)
-    resources = Resources(settings, database, redis, notifier, doorbell, hub, heartbeat, sweeper)
+    resources = Resources(
+        settings, database, redis, notifier, doorbell, hub, heartbeat, sweeper, OpenStreams(settings.max_streams)
+    )
     sweeper.start()
     stack.push_async_callback(sweeper.stop)
     upkeep = Upkeep(database, settings)

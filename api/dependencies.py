@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from api.json_route import body_of
 from api.live.hub import Hub
+from api.live.sse import OpenStreams
 from shared.database.access import Database
 from shared.database.models import DEFAULT_TENANT
 from shared.doorbell import Doorbell
@@ -64,6 +65,7 @@ class Resources:
     hub: Hub
     heartbeat: Heartbeat
     sweeper: Sweeper
+    streams: OpenStreams
 
     def announce(self, conversation_id: str) -> None:
         """Wakes whoever waits for this conversation, here and on every other gateway. Call it after the commit."""

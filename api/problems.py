@@ -139,6 +139,13 @@ _REQUEST_PROBLEMS = (
         "Try again; if it stays, report it with the request_id.",
     ),
     Problem(
+        "too_many_streams",
+        503,
+        "Too many streams",
+        "This gateway serves as many streams of events as it may (ASYNCCHAT_MAX_STREAMS).",
+        "Try again after the seconds in Retry-After, or wait for the reply with `?wait=`.",
+    ),
+    Problem(
         "storage_busy",
         503,
         "The database is busy",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import RowMapping
 
+from api.cursors import message_cursor
 from shared.clock import now_ms
 from shared.reply_status import LIVE, ReplyStatus
+
+if TYPE_CHECKING:
+    from api.services.reading import ConversationView
 
 # A row of the database, or one as it was just written.
 Row = Mapping[str, Any] | RowMapping
@@ -139,17 +143,26 @@ def conversation_head(row: Row) -> dict[str, Any]:
     }
 
 
-def conversation_dict(
-    row: Row, *, messages: Iterable[Row], previous_messages: str | None, live_replies: Iterable[Row]
-) -> dict[str, Any]:
+def conversation_dict(view: ConversationView) -> dict[str, Any]:
     """A conversation with its newest messages and its live replies."""
-    head = conversation_head(row)
+    head = conversation_head(view.row)
     created_at, updated_at = head.pop("created_at"), head.pop("updated_at")
     return {
         **head,
-        "messages": [message_dict(message) for message in messages],
-        "previous_messages": previous_messages,
-        "live_replies": [reply_dict(reply) for reply in live_replies],
+        "messages": [message_dict(message) for message in view.messages],
+        "previous_messages": _previous_messages(view),
+        "live_replies": [reply_dict(reply) for reply in view.live_replies],
         "created_at": created_at,
         "updated_at": updated_at,
     }
+
+
+def _previous_messages(view: ConversationView) -> str | None:
+    """Where the messages before those of the view are."""
+    if not view.has_previous:
+        return None
+    path = f"/conversations/{view.row['id']}/messages/"
+    if not view.messages:
+        return path
+    oldest = view.messages[0]
+    return f"{path}?before={message_cursor(oldest['turn'], oldest['position'])}"

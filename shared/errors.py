@@ -9,6 +9,7 @@ AsyncChatError
 │   │   ├── NotLastTurn      the conversation has gone on since that turn
 │   │   ├── NotSelectable    the reply has no text to go on from
 │   │   └── NotRetryable     the reply neither failed nor was cancelled
+│   ├── TooManyStreams       this process serves as many streams as it may
 │   ├── TooManyCandidates    the turn has as many replies as it may have
 │   ├── InvalidValue         a value is outside what is allowed; names the field
 │   └── IdempotencyMismatch  the Idempotency-Key was used for another request
@@ -69,6 +70,12 @@ class NotRetryable(Conflict):
     """The reply neither failed nor was cancelled."""
 
     code = "not_retryable"
+
+
+class TooManyStreams(RequestError):
+    """This process serves as many streams as it may."""
+
+    code = "too_many_streams"
 
 
 class TooManyCandidates(RequestError):

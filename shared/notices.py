@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -38,6 +39,7 @@ class Notifier:
         self._bounds = bounds
         self._events: list[tuple[str, Event]] = []  # each with its conversation
         self._pending: dict[tuple[str, bytes], None] = {}  # channels and what to say there, in order
+        self._forgotten: list[str] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._reachable = True
@@ -70,6 +72,11 @@ class Notifier:
             self._events.append((conversation_id, event))
             self._wake.set()
 
+    def forget_logs(self, reply_ids: Sequence[str]) -> None:
+        """Erases the events of these replies, whose conversation was deleted. Never blocks and never raises."""
+        self._forgotten.extend(reply_ids)
+        self._wake.set()
+
     def _note(self, name: str, payload: bytes) -> None:
         if len(self._pending) < _MAX_PENDING:
             self._pending[name, payload] = None
@@ -84,12 +91,15 @@ class Notifier:
     async def _publish(self) -> None:
         pending, self._pending = self._pending, {}
         events, self._events = self._events, []
-        if not pending and not events:
+        forgotten, self._forgotten = self._forgotten, []
+        if not pending and not events and not forgotten:
             return
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for conversation_id, event in events:
                     reply_events.append(pipeline, event, conversation_id=conversation_id, bounds=self._bounds)
+                for reply_id in forgotten:
+                    pipeline.unlink(reply_events.log_key(reply_id))  # type: ignore[unused-awaitable]
                 for name, payload in pending:
                     # A command on a pipeline is only noted down; execute() sends it.
                     pipeline.publish(name, payload)  # type: ignore[unused-awaitable]

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     # How many events of a reply are kept for those who resume its stream, and for how long after the last one.
     events_max: int = Field(10_000, ge=100)
     events_seconds: int = Field(600, ge=10)
+    # How many streams a gateway serves at once, and how long each at most.
+    max_streams: int = Field(10_000, ge=1)
+    stream_seconds: float = Field(3600, gt=0)
 
     # How a worker generates.
     slots: int = Field(200, ge=1, le=10_000)

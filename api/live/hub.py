@@ -1,20 +1,24 @@
-"""The hub: whoever waits for a conversation on this gateway is woken here when it changes.
+"""The hub: whoever waits for a conversation on this gateway, or listens to it, hears here what happens in it.
 
-Redis tells of changes within a millisecond, over one connection for all waiters. The database tells too, by its
-versions, now and then while Redis is there and often while it is not: so nothing but time depends on Redis.
+Redis tells of changes within a millisecond, over one connection for all. The database tells too, by the versions of
+conversations, now and then while Redis is there and often while it is not: so nothing but time depends on Redis.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from types import TracebackType
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+from api.live.listener import Listener
 from api.live.watch import Watch
+from shared import notices, reply_events
 from shared.background import end
 from shared.database.access import Database
 from shared.errors import StorageError
-from shared.notices import channel
+from shared.notices import CHANNEL_PREFIX
+from shared.reply_events import Event
 from shared.store import conversations
 from shared.subscription import Subscription
 
@@ -23,39 +27,40 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 # With Redis there, only for a notice that was lost.
 POLL_SECONDS_CONNECTED = 3.0
+# Proxies and browsers give up connections that are silent for longer, half a minute mostly.
+PING_SECONDS = 15.0
 # How long a waiter waits for Redis to say that it listens, before it relies on the database alone.
 _ACKNOWLEDGE_SECONDS = 0.5
 _IDS_A_QUERY = 500
 
+Member = Watch | Listener
+
 
 class _Topic:
-    """Who watches one conversation, and whether Redis sends its announcements."""
+    """Who hears one channel, and whether Redis sends it."""
 
-    __slots__ = ("acknowledged", "watches")
+    __slots__ = ("acknowledged", "conversation_id", "members")
 
-    def __init__(self) -> None:
-        self.watches: set[Watch] = set()
+    def __init__(self, conversation_id: str) -> None:
+        self.conversation_id = conversation_id
+        self.members: set[Member] = set()
         self.acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def wake(self) -> None:
-        for watch in self.watches:
-            watch.wake()
 
 
 class Hub:
-    """All waiters of a process. `redis_url` is as redis-py spells it."""
+    """All waiters and listeners of a process. `redis_url` is as redis-py spells it."""
 
     def __init__(self, database: Database, redis_url: str) -> None:
         self._database = database
-        self._topics: dict[str, _Topic] = {}
+        self._topics: dict[str, _Topic] = {}  # by their channel's name
         self._poll_now = asyncio.Event()
-        self._poll_task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._is_released = False
         self._subscription = Subscription(
             redis_url,
-            prefix=channel(""),
+            prefix=CHANNEL_PREFIX,
             wanted=self._topics.keys,
-            on_notice=lambda conversation_id, _payload: self.wake(conversation_id),
+            on_notice=self._hear,
             on_acknowledged=self._acknowledge,
             # Whatever was announced while nobody listened shows in the versions.
             on_turn=self._poll_now.set,
@@ -68,62 +73,108 @@ class Hub:
 
     @property
     def watched(self) -> int:
-        """How many conversations somebody waits for."""
+        """How many channels somebody hears."""
         return len(self._topics)
 
     def start(self) -> None:
         """Starts listening. Redis need not be there."""
         self._subscription.start()
-        self._poll_task = asyncio.create_task(self._poll_forever(), name="hub")
+        self._tasks = [
+            asyncio.create_task(self._poll_forever(), name="hub"),
+            asyncio.create_task(self._ping_forever(), name="keep-alive"),
+        ]
 
     async def stop(self) -> None:
         """Ends all waiting, then the connection."""
         self.release()
-        if self._poll_task is not None:
-            await end(self._poll_task)
+        for task in self._tasks:
+            await end(task)
         await self._subscription.stop()
 
     def release(self) -> None:
         """Ends all waiting, now and from now on: the process is about to stop and wants to answer everybody first."""
         self._is_released = True
         for topic in self._topics.values():
-            for watch in topic.watches:
-                watch.end()
+            for member in topic.members:
+                member.end()
 
-    def watch(self, conversation_id: str) -> Watching:
+    @asynccontextmanager
+    async def watch(self, conversation_id: str) -> AsyncIterator[Watch]:
         """`async with hub.watch(id) as watch:` what changes inside the block wakes the watch."""
-        return Watching(self, conversation_id)
+        watch = Watch()
+        async with self._joined(notices.channel(conversation_id), conversation_id, watch):
+            yield watch
+
+    @asynccontextmanager
+    async def listen(self, conversation_id: str, *, to_changes: bool) -> AsyncIterator[Listener]:
+        """What happens to the conversation's replies inside the block is heard.
+
+        With `to_changes` it is also told at once of whatever else changes; without, within seconds.
+        """
+        listener = Listener()
+        async with self._joined(reply_events.channel(conversation_id), conversation_id, listener):
+            if to_changes:
+                async with self._joined(notices.channel(conversation_id), conversation_id, listener):
+                    yield listener
+            else:
+                yield listener
 
     def wake(self, conversation_id: str) -> None:
         """The conversation changed."""
-        topic = self._topics.get(conversation_id)
-        if topic is not None:
-            topic.wake()
+        self._hear(_name(notices.channel(conversation_id)), b"")
 
-    async def join(self, conversation_id: str, watch: Watch) -> None:
-        """Adds a watch, and returns when changes reach it. Used by `watch`."""
+    @asynccontextmanager
+    async def _joined(self, channel: str, conversation_id: str, member: Member) -> AsyncIterator[None]:
+        """Inside the block the member hears the channel; it begins when what is said reaches it."""
+        name = _name(channel)
+        try:
+            await self._join(name, conversation_id, member)
+            yield
+        finally:
+            self._leave(name, member)
+
+    async def _join(self, name: str, conversation_id: str, member: Member) -> None:
         if self._is_released:
-            watch.end()
-        topic = self._topics.get(conversation_id)
+            member.end()
+        topic = self._topics.get(name)
         if topic is None:
-            topic = self._topics[conversation_id] = _Topic()
-            self._subscription.refresh(conversation_id)
-        topic.watches.add(watch)
+            topic = self._topics[name] = _Topic(conversation_id)
+            self._subscription.refresh(name)
+        topic.members.add(member)
         if self._subscription.is_connected and not topic.acknowledged.done():
             await asyncio.wait([topic.acknowledged], timeout=_ACKNOWLEDGE_SECONDS)
 
-    def leave(self, conversation_id: str, watch: Watch) -> None:
-        """Takes a watch out. Used by `watch`."""
-        topic = self._topics[conversation_id]
-        topic.watches.discard(watch)
-        if not topic.watches:
-            del self._topics[conversation_id]
-            self._subscription.refresh(conversation_id)
+    def _leave(self, name: str, member: Member) -> None:
+        topic = self._topics[name]
+        topic.members.discard(member)
+        if not topic.members:
+            del self._topics[name]
+            self._subscription.refresh(name)
 
-    def _acknowledge(self, conversation_id: str) -> None:
-        topic = self._topics.get(conversation_id)
+    def _acknowledge(self, name: str) -> None:
+        topic = self._topics.get(name)
         if topic is not None and not topic.acknowledged.done():
             topic.acknowledged.set_result(None)
+
+    def _hear(self, name: str, payload: bytes) -> None:
+        """Passes on what was said on a channel: an event of a reply, or only that something changed."""
+        topic = self._topics.get(name)
+        if topic is None:
+            return
+        event = Event.unpack(payload) if payload else None
+        for member in topic.members:
+            if event is not None and isinstance(member, Listener):
+                member.hear(event)
+            else:
+                member.wake()
+
+    async def _ping_forever(self) -> None:
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            for topic in self._topics.values():
+                for member in topic.members:
+                    if isinstance(member, Listener):
+                        member.ping()
 
     async def _poll_forever(self) -> None:
         while True:
@@ -142,37 +193,16 @@ class Hub:
                 log.exception("looking up the versions failed")
 
     async def _poll(self) -> None:
-        """Wakes those who wait having seen another version than the database has. The gone have none."""
-        conversation_ids = list(self._topics)
-        for start in range(0, len(conversation_ids), _IDS_A_QUERY):
-            batch = conversation_ids[start : start + _IDS_A_QUERY]
-            versions = await self._database.read(conversations.versions, batch)
-            for conversation_id in batch:
-                topic = self._topics.get(conversation_id)
-                for watch in topic.watches if topic else ():
-                    if watch.is_idle and watch.seen != versions.get(conversation_id):
-                        watch.wake()
+        """Wakes those who have seen another version than the database has. The gone have none."""
+        topics = list(self._topics.values())
+        for start in range(0, len(topics), _IDS_A_QUERY):
+            batch = topics[start : start + _IDS_A_QUERY]
+            versions = await self._database.read(conversations.versions, {topic.conversation_id for topic in batch})
+            for topic in batch:
+                version = versions.get(topic.conversation_id)
+                for member in topic.members:
+                    member.compare(version)
 
 
-class Watching:
-    """A watch for the time of a block."""
-
-    __slots__ = ("_conversation_id", "_hub", "_watch")
-
-    def __init__(self, hub: Hub, conversation_id: str) -> None:
-        self._hub = hub
-        self._conversation_id = conversation_id
-        self._watch = Watch()
-
-    async def __aenter__(self) -> Watch:
-        try:
-            await self._hub.join(self._conversation_id, self._watch)
-        except asyncio.CancelledError:
-            self._hub.leave(self._conversation_id, self._watch)
-            raise
-        return self._watch
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._hub.leave(self._conversation_id, self._watch)
+def _name(channel: str) -> str:
+    return channel.removeprefix(CHANNEL_PREFIX)

@@ -55,6 +55,11 @@ class Watch:
         self._woken = True
         self._settle(True)
 
+    def compare(self, version: int | None) -> None:
+        """Takes the version that the conversation has now."""
+        if self.is_idle and self.seen != version:
+            self.wake()
+
     def end(self) -> None:
         """There is no use in waiting any more."""
         self._ended = True

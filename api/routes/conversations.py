@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Query
 from starlette.requests import Request
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api import rendering
 from api.answers import json_answer, page_answer, tagged_answer
-from api.cursors import conversation_cursor, message_cursor, read_conversation_cursor
+from api.cursors import conversation_cursor, read_conversation_cursor
 from api.dependencies import (
     IDEMPOTENCY_PARAMETER,
     PREFER_PARAMETER,
@@ -21,6 +21,8 @@ from api.dependencies import (
     wait_of,
 )
 from api.json_route import JsonRoute
+from api.live.streams import ConversationStream
+from api.rendering import conversation_dict
 from api.routes.documentation import (
     BODY,
     CHANGE_EXAMPLES,
@@ -34,27 +36,15 @@ from api.routes.documentation import (
     answer,
     problems,
 )
+from api.routes.streaming import STREAM, stream_answer
 from api.schemas.requests import ChangeConversationBody, CreateConversationBody, ForkBody
 from api.schemas.responses import Conversation, ConversationPage, CreatedConversation
 from api.services import conversations
 from api.services.conversations import NEWEST_MESSAGES
-from api.services.reading import ConversationView
 from api.services.replies import Patience
 from shared.errors import InvalidValue
 
 router = APIRouter(route_class=JsonRoute, tags=["Conversations"])
-
-
-def conversation_dict(view: ConversationView) -> dict[str, Any]:
-    """A conversation as clients see it."""
-    path = f"/conversations/{view.row['id']}/messages/"
-    previous = None
-    if view.has_previous:
-        oldest = view.messages[0] if view.messages else None
-        previous = f"{path}?before={message_cursor(oldest['turn'], oldest['position'])}" if oldest else path
-    return rendering.conversation_dict(
-        view.row, messages=view.messages, previous_messages=previous, live_replies=view.live_replies
-    )
 
 
 @router.post(
@@ -178,6 +168,18 @@ async def get(
         patience=Patience(waiting.seconds, request.receive),
     )
     return tagged_answer(request, conversation_dict(view), headers=waiting.headers)
+
+
+@router.get(
+    "/conversations/{conversation_id}/events/",
+    summary="Listen to a conversation",
+    responses=STREAM,
+)
+async def events(request: Request, conversation_id: ConversationId) -> Response:
+    """Everything that happens in it, for as long as you listen. It begins with a snapshot, also when resumed."""
+    resources, tenant_id = resources_of(request), tenant_of(request)
+    await conversations.require(resources, tenant_id, conversation_id)
+    return stream_answer(resources, ConversationStream(resources, tenant_id, conversation_id))
 
 
 @router.patch(

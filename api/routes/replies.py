@@ -12,8 +12,10 @@ from api.answers import RETRY_AFTER_SECONDS, page_answer, tagged_answer
 from api.cursors import read_reply_cursor, reply_cursor
 from api.dependencies import PREFER_PARAMETER, WaitSeconds, resources_of, tenant_of, wait_of
 from api.json_route import JsonRoute
+from api.live.streams import ReplyStream
 from api.rendering import is_live, reply_dict
 from api.routes.documentation import ETAG, LINK, NOT_MODIFIED, RETRY, Limit, ReplyId, answer, problems
+from api.routes.streaming import LAST_EVENT_PARAMETER, STREAM, AfterEvent, reply_cursor_of, stream_answer
 from api.schemas.responses import Reply, ReplyPage
 from api.services import replies
 from api.services.replies import Patience
@@ -47,6 +49,20 @@ async def get(request: Request, reply_id: ReplyId, wait: WaitSeconds = None) -> 
     if is_live(row):
         headers["Retry-After"] = RETRY_AFTER_SECONDS
     return tagged_answer(request, reply_dict(row), headers=headers)
+
+
+@router.get(
+    "/replies/{reply_id}/events/",
+    summary="Listen to a reply",
+    responses=STREAM,
+    openapi_extra={"parameters": [LAST_EVENT_PARAMETER]},
+)
+async def events(request: Request, reply_id: ReplyId, after: AfterEvent = None) -> Response:
+    """What happens to it until it ends, token by token. Every event's id resumes where it was, on any gateway."""
+    resources, tenant_id = resources_of(request), tenant_of(request)
+    cursor = reply_cursor_of(request, after)
+    row = await replies.get_reply(resources, tenant_id, reply_id, patience=Patience(0, request.receive))
+    return stream_answer(resources, ReplyStream(resources, tenant_id, row, cursor=cursor))
 
 
 def _statuses(value: str | None) -> set[ReplyStatus]:

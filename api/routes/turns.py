@@ -21,6 +21,7 @@ from api.dependencies import (
     wait_of,
 )
 from api.json_route import JsonRoute
+from api.live.streams import TurnStream
 from api.routes.documentation import (
     ASK_EXAMPLES,
     BODY,
@@ -31,6 +32,14 @@ from api.routes.documentation import (
     TurnNumber,
     answer,
     problems,
+)
+from api.routes.streaming import (
+    LAST_EVENT_PARAMETER,
+    STREAM,
+    AfterEvent,
+    stream_answer,
+    turn_cursors_of,
+    wants_events,
 )
 from api.schemas.requests import AskBody
 from api.schemas.responses import Turn as TurnAnswer
@@ -64,14 +73,27 @@ async def ask(
     body: Annotated[AskBody, Body(openapi_examples=ASK_EXAMPLES)],
     wait: WaitSeconds = None,
 ) -> Response:
-    """Says something and asks for `n` replies. Once this is answered, nothing is lost any more."""
+    """Says something and asks for `n` replies. Once this is answered, nothing is lost any more.
+
+    With `Accept: text/event-stream` the turn's events are the answer; the same request with its Idempotency-Key and
+    `Last-Event-ID` resumes them.
+    """
     waiting = wait_of(request, wait)
     resources, tenant_id = resources_of(request), tenant_of(request)
+    cursors = turn_cursors_of(request, None) if wants_events(request) else None
     turn = await replies.ask(resources, tenant_id, conversation_id, body=body, keyed=keyed_request(request))
+    if cursors is not None:
+        location = {"Location": turn_path(turn)}
+        return stream_answer(resources, TurnStream(resources, tenant_id, turn, cursors=cursors), headers=location)
     if waiting.seconds > 0:
         patience = Patience(waiting.seconds, request.receive)
         turn = await replies.wait_for_turn(resources, tenant_id, turn, patience=patience)
     return accepted_turn(turn, waiting)
+
+
+def turn_path(turn: Turn) -> str:
+    """Where the turn is."""
+    return f"/conversations/{turn.conversation_id}/turns/{turn.turn}/"
 
 
 def accepted_turn(turn: Turn, waiting: Wait) -> Response:
@@ -79,11 +101,29 @@ def accepted_turn(turn: Turn, waiting: Wait) -> Response:
     if replies.is_settled(turn):
         return json_answer(_turn_dict(turn), headers=waiting.headers)
     headers = {
-        "Location": f"/conversations/{turn.conversation_id}/turns/{turn.turn}/",
+        "Location": turn_path(turn),
         "Retry-After": RETRY_AFTER_SECONDS,
         **waiting.headers,
     }
     return json_answer(_turn_dict(turn), status=202, headers=headers)
+
+
+@router.get(
+    "/conversations/{conversation_id}/turns/{turn}/events/",
+    summary="Listen to a turn",
+    responses=STREAM,
+    openapi_extra={"parameters": [LAST_EVENT_PARAMETER]},
+)
+async def events(
+    request: Request, conversation_id: ConversationId, turn: TurnNumber, after: AfterEvent = None
+) -> Response:
+    """Its message, and what happens to its replies, until all have ended. Every event's id resumes where it was."""
+    resources, tenant_id = resources_of(request), tenant_of(request)
+    cursors = turn_cursors_of(request, after)
+    found = await replies.get_turn(
+        resources, tenant_id, conversation_id, number=turn, patience=Patience(0, request.receive)
+    )
+    return stream_answer(resources, TurnStream(resources, tenant_id, found, cursors=cursors))
 
 
 @router.get(

@@ -12,8 +12,11 @@ from api.rendering import Row
 from api.schemas.requests import RegenerateBody, RetryBody
 from api.services import reading
 from api.services.keyed_write import Making, write_once
-from api.services.replies import Patience, deadline_ms, ring, turn_finder, wait_for_reply
+from api.services.replies import Patience, deadline_ms, ring, tell_stopped, turn_finder, wait_for_reply
+from shared import reply_events
 from shared.clock import now_ms
+from shared.reply_events import Cursor
+from shared.reply_status import ReplyStatus
 from shared.store import attempts, candidates, claims, stops
 from shared.store.candidates import Again
 from shared.store.idempotency import KeyedRequest
@@ -36,8 +39,7 @@ async def cancel(resources: Resources, tenant_id: str, reply_id: str, *, receive
         return stopped, reading.reply(connection, tenant_id, reply_id)
 
     stopped, present = await resources.database.write(write)
-    for running in stopped.running:
-        resources.notifier.tell_stop(running)
+    tell_stopped(resources, present["conversation_id"], stopped)
     if stopped.running or stopped.ended:
         resources.announce(present["conversation_id"])
     if stopped.ended:
@@ -110,7 +112,10 @@ async def retry(
         ),
     )
     if made.is_new:
-        ring(resources, [made.result])
+        row = made.result
+        event = reply_events.moved(reply_id, Cursor(row["token"], 0), ReplyStatus(row["status"]))
+        resources.notifier.tell_event(row["conversation_id"], event)
+        ring(resources, [row])
         resources.announce(made.result["conversation_id"])
     return made.result
 

@@ -16,13 +16,14 @@ from api.schemas.requests import AppendMessageBody, ChangeConversationBody, Crea
 from api.services import reading
 from api.services.keyed_write import Making, write_once
 from api.services.reading import ConversationView
-from api.services.replies import Patience, asked_of, ring, wait_for_turn
+from api.services.replies import Patience, asked_of, ring, tell_stopped, wait_for_turn
 from shared.clock import now_ms
 from shared.errors import NotFound, StorageError
 from shared.ids import new_conversation_id
-from shared.store import conversations, forks, messages, stops, turns
+from shared.store import conversations, forks, messages, replies, stops, turns
 from shared.store.conversations import Order
 from shared.store.idempotency import KeyedRequest
+from shared.store.stops import Stopped
 from shared.store.turns import Turn
 
 log = logging.getLogger(__name__)
@@ -134,6 +135,15 @@ async def get(
     )
 
 
+async def require(resources: Resources, tenant_id: str, conversation_id: str) -> None:
+    """Makes sure that there is such a conversation.
+
+    Raises:
+        NotFound: the tenant has none.
+    """
+    await resources.database.read(reading.existing, tenant_id, conversation_id)
+
+
 async def page(
     resources: Resources,
     tenant_id: str,
@@ -179,14 +189,16 @@ async def delete(resources: Resources, tenant_id: str, conversation_id: str) -> 
         NotFound: the tenant has no such conversation.
     """
 
-    def write(connection: Connection) -> Sequence[str]:
-        running = stops.running_in(connection, conversation_id)
+    def write(connection: Connection) -> tuple[Stopped, list[str]]:
+        stopped = stops.by_erasure(connection, conversation_id)
+        reply_ids = replies.ids_of(connection, conversation_id)
         if not conversations.remove(connection, tenant_id, conversation_id):
             raise NotFound("There is no such conversation.")
-        return running
+        return stopped, reply_ids
 
-    for reply_id in await resources.database.write(write):
-        resources.notifier.tell_stop(reply_id)
+    stopped, reply_ids = await resources.database.write(write)
+    tell_stopped(resources, conversation_id, stopped)
+    resources.notifier.forget_logs(reply_ids)
     resources.announce(conversation_id)
 
 

@@ -21,6 +21,7 @@ from shared.reply_status import ReplyStatus
 from shared.settings import Settings
 from shared.store import replies, turns
 from shared.store.idempotency import KeyedRequest
+from shared.store.stops import Stopped
 from shared.store.turns import Ask, Turn
 
 
@@ -76,11 +77,18 @@ async def ask(
     )
     crash_point("api.ask.committed")
     if made.is_new:
-        for reply_id in made.result.interrupted:
-            resources.notifier.tell_stop(reply_id)
+        tell_stopped(resources, conversation_id, made.result.stopped)
         ring(resources, made.result.replies)
         resources.announce(conversation_id)
     return made.result
+
+
+def tell_stopped(resources: Resources, conversation_id: str, stopped: Stopped) -> None:
+    """Tells the workers of a stop, and those who listen of what ended by it."""
+    for reply_id in stopped.running:
+        resources.notifier.tell_stop(reply_id)
+    for event in stopped.events:
+        resources.notifier.tell_event(conversation_id, event)
 
 
 def turn_finder(tenant_id: str) -> Callable[[Connection, str], Turn]:

@@ -78,6 +78,11 @@ def live(connection: Connection, conversation_id: str) -> Sequence[RowMapping]:
     return found.mappings().all()
 
 
+def ids_of(connection: Connection, conversation_id: str) -> list[str]:
+    """All replies of the conversation."""
+    return list(connection.execute(select(replies.c.id).where(replies.c.conversation_id == conversation_id)).scalars())
+
+
 def turns_ahead(connection: Connection, conversation_id: str, turn: int) -> int:
     """How many earlier turns of the conversation are still live."""
     return int(connection.execute(_COUNT_TURNS_AHEAD, {"conversation_id": conversation_id, "turn": turn}).scalar_one())

@@ -12,8 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, case, func, literal, select, update
 
-from shared.database.models import is_live, is_running, replies
+from shared import reply_events
+from shared.database.models import is_live, replies
 from shared.errors import NotFound
+from shared.reply_events import Cursor, Event
 from shared.reply_status import IncompleteReason, ReplyStatus, StopRequest
 from shared.store import conversations as conversation_rows
 from shared.store import moves
@@ -24,10 +26,14 @@ _REASON = {StopRequest.CANCEL: None, StopRequest.INTERRUPT: IncompleteReason.INT
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """What a stop came to: the replies whose workers are to be told, and those that ended at once."""
+    """What a stop came to: replies whose workers are to be told, those that ended at once, and what to tell of them."""
 
     running: Sequence[str] = field(default_factory=tuple)
     ended: Sequence[str] = field(default_factory=tuple)
+    events: Sequence[Event] = field(default_factory=tuple, compare=False)
+
+
+NOTHING_STOPPED = Stopped()
 
 
 def _stop(how: StopRequest) -> Any:
@@ -57,7 +63,9 @@ _LIVE = (
     .where(replies.c.conversation_id == bindparam("of_conversation"), is_live(replies))
     .order_by(replies.c.turn, replies.c.candidate)
 )
-_RUNNING = select(replies.c.id).where(replies.c.conversation_id == bindparam("of_conversation"), is_running(replies))
+_LIVE_OF_ERASED = select(replies.c.id, replies.c.token, replies.c.status).where(
+    replies.c.conversation_id == bindparam("of_conversation"), is_live(replies)
+)
 
 
 def cancel(connection: Connection, tenant_id: str, reply_id: str, *, now: int) -> Stopped:
@@ -99,7 +107,8 @@ def interrupt(connection: Connection, conversation_id: str, *, now: int) -> Stop
         _CANCEL_LATER_TURNS, {"of_conversation": conversation_id, "after_turn": first, "now": now}
     ).all()
     found = _settled(connection, stopped, now=now)
-    return Stopped(found.running, [*found.ended, *(row.id for row in waiting)])
+    ended = [*found.ended, *(row.id for row in waiting)]
+    return Stopped(found.running, ended, [*found.events, *map(_event, waiting)])
 
 
 def _settled(connection: Connection, stopped: Sequence[Row[Any]], *, now: int) -> Stopped:
@@ -107,12 +116,19 @@ def _settled(connection: Connection, stopped: Sequence[Row[Any]], *, now: int) -
     for row in ended:
         moves.settle_stopped(connection, row, now=now)
     running = [row.id for row in stopped if row.status == ReplyStatus.IN_PROGRESS]
-    return Stopped(running, [row.id for row in ended])
+    return Stopped(running, [row.id for row in ended], [_event(row) for row in ended])
 
 
-def running_in(connection: Connection, conversation_id: str) -> list[str]:
-    """The replies of the conversation that workers hold."""
-    return list(connection.execute(_RUNNING, {"of_conversation": conversation_id}).scalars())
+def _event(row: Row[Any]) -> Event:
+    return reply_events.moved(row.id, Cursor(row.token, 0), ReplyStatus(row.status))
+
+
+def by_erasure(connection: Connection, conversation_id: str) -> Stopped:
+    """What the erasure of the conversation, in this transaction, stops."""
+    rows = connection.execute(_LIVE_OF_ERASED, {"of_conversation": conversation_id}).all()
+    running = [row.id for row in rows if row.status == ReplyStatus.IN_PROGRESS]
+    events = [reply_events.moved(row.id, Cursor(row.token + 1, 0), ReplyStatus.CANCELLED) for row in rows]
+    return Stopped(running, [row.id for row in rows if row.id not in running], events)
 
 
 def state(connection: Connection, reply_id: str) -> Row[Any, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from shared.errors import Busy, NotFound
 from shared.ids import new_message_id, new_reply_id
 from shared.reply_status import OnBusy, OnCrash, ReplyStatus
 from shared.store import messages, replies, stops
+from shared.store.stops import NOTHING_STOPPED, Stopped
 
 # An unset title becomes the beginning of the first message.
 TITLE_CHARS = 60
@@ -52,14 +53,14 @@ class Ask:
 class Turn:
     """A message and the replies it asked for, as rows of the shape that reading gives.
 
-    `interrupted` are the earlier replies whose workers were asked to stop for it.
+    `stopped` is what became of earlier replies that had to make way.
     """
 
     conversation_id: str
     turn: int
     message: Mapping[str, Any]
     replies: list[Mapping[str, Any]]
-    interrupted: Sequence[str] = ()
+    stopped: Stopped = NOTHING_STOPPED
 
     @property
     def resource_id(self) -> str:
@@ -124,7 +125,7 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
     """
     opened = _open(connection, tenant_id, conversation_id, title=_title_of(asked.content), now=now)
     turn = opened.next_turn - 1
-    interrupted = _make_way(connection, conversation_id, turn, on_busy=asked.on_busy, now=now)
+    stopped = _make_way(connection, conversation_id, turn, on_busy=asked.on_busy, now=now)
     message = _message(tenant_id, conversation_id, turn, role="user", content=asked.content, now=now)
     messages.add(connection, message)
     rows = [
@@ -148,16 +149,16 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
     replies.add(connection, rows)
     ahead = replies.turns_ahead(connection, conversation_id, turn)
     shown: list[Mapping[str, Any]] = [{**_UNTOUCHED, **row, "turns_ahead": ahead} for row in rows]
-    return Turn(conversation_id, turn, message, shown, interrupted)
+    return Turn(conversation_id, turn, message, shown, stopped)
 
 
-def _make_way(connection: Connection, conversation_id: str, turn: int, *, on_busy: OnBusy, now: int) -> Sequence[str]:
-    """Does about earlier live replies what was asked for; returns those whose workers are to be told."""
+def _make_way(connection: Connection, conversation_id: str, turn: int, *, on_busy: OnBusy, now: int) -> Stopped:
+    """Does about earlier live replies what was asked for."""
     if on_busy is OnBusy.INTERRUPT:
-        return stops.interrupt(connection, conversation_id, now=now).running
+        return stops.interrupt(connection, conversation_id, now=now)
     if on_busy is OnBusy.REJECT and replies.turns_ahead(connection, conversation_id, turn):
         raise Busy("The conversation has replies that have not ended yet.")
-    return ()
+    return NOTHING_STOPPED
 
 
 # The columns of a reply that nobody has touched, as a reader would find them.

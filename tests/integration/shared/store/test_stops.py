@@ -244,7 +244,7 @@ def test_the_state_of_a_stop_is_the_token_and_the_wish(tables: Tables, claim: Cl
     assert tables(stops.state, claim.reply_id) is None
 
 
-def test_only_what_workers_hold_is_running(tables: Tables, claim: Claim) -> None:
-    tables.ask(claim.conversation_id)
-    assert tables(stops.running_in, claim.conversation_id) == [claim.reply_id]
-    assert tables(stops.running_in, tables.conversation()) == []
+def test_an_erasure_stops_all_that_is_live(tables: Tables, claim: Claim) -> None:
+    waiting = tables.ask(claim.conversation_id)
+    assert tables(stops.by_erasure, claim.conversation_id) == Stopped([claim.reply_id], waiting)
+    assert tables(stops.by_erasure, tables.conversation()) == Stopped([], [])

@@ -1,0 +1,120 @@
+"""Following one reply: its events in order, each once, whatever was lost on the way.
+
+The log and what is published are tried first. Where an event is missing, the database has the text up to some event,
+and the reader gets that as a snapshot: never a silent gap.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import orjson
+from redis.exceptions import RedisError
+
+from api.dependencies import Resources
+from api.rendering import Row, reply_dict
+from api.services import reading
+from shared import reply_events
+from shared.errors import NotFound
+from shared.reply_events import FIRST, READ_AT_ONCE, Cursor, Event, EventKind
+from shared.reply_status import ReplyStatus
+
+log = logging.getLogger(__name__)
+
+NOTHING = Cursor(0, 0)
+
+
+class Told(NamedTuple):
+    """One event for the reader, and where in the reply's events the reader is after it."""
+
+    kind: str
+    data: bytes
+    cursor: Cursor
+
+
+def place_of(row: Row) -> Cursor:
+    """The last event that the row knows of."""
+    token = row["token"]
+    if row["status"] == ReplyStatus.QUEUED and token == 1:
+        return FIRST
+    written = Cursor.parse(row["partial_cursor"] or "")
+    # Whoever moves a reply on by a new token says so in the first event of that token.
+    return written if written is not None and written.token == token else Cursor(token, 0)
+
+
+class Follower:
+    """One reader's place in one reply. `is_behind` tells that what is missing must come from the database, soon."""
+
+    def __init__(self, resources: Resources, tenant_id: str, reply_id: str, cursor: Cursor = NOTHING) -> None:
+        self._resources = resources
+        self._tenant_id = tenant_id
+        self.reply_id = reply_id
+        self.cursor = cursor
+        self.is_over = False
+        self.is_behind = False
+
+    async def take(self, event: Event) -> AsyncIterator[Told]:
+        """What the reader is told for an event that was published just now."""
+        if self.is_over or event.cursor <= self.cursor or self.is_behind:
+            return
+        if event.kind.is_terminal or not self.cursor.is_followed_by(event.cursor):
+            async for told in self.catch_up():
+                yield told
+            return
+        self.cursor = event.cursor
+        yield Told(event.kind, event.data, event.cursor)
+
+    async def catch_up(self) -> AsyncIterator[Told]:
+        """Everything that has happened up to now."""
+        if self.cursor < FIRST:
+            self.cursor = FIRST
+            yield Told(EventKind.QUEUED, orjson.dumps({"reply_id": self.reply_id}), FIRST)
+        has_gap = False
+        while not has_gap:
+            events = await self._logged()
+            for event in events:
+                if not self.cursor.is_followed_by(event.cursor):
+                    has_gap = True
+                    break
+                self.cursor = event.cursor
+                # An end in the log may have been followed by another try; the row knows.
+                if not event.kind.is_terminal:
+                    yield Told(event.kind, event.data, event.cursor)
+            if len(events) < READ_AT_ONCE:
+                break
+        async for told in self._compare(has_gap=has_gap):
+            yield told
+
+    async def _logged(self) -> list[Event]:
+        try:
+            return list(await reply_events.read_after(self._resources.redis, self.reply_id, self.cursor))
+        except (RedisError, OSError) as error:
+            log.debug("a reply's log could not be read: %s", error)
+            return []
+
+    async def _compare(self, *, has_gap: bool) -> AsyncIterator[Told]:
+        """Tells what the row knows beyond the log."""
+        try:
+            row = await self._resources.database.read(reading.reply, self._tenant_id, self.reply_id)
+        except NotFound:
+            self.is_over = True
+            data = orjson.dumps({"reply_id": self.reply_id})
+            yield Told(EventKind.CANCELLED, data, Cursor(self.cursor.token + 1, 0))
+            return
+        place = place_of(row)
+        is_ended = ReplyStatus(row["status"]).is_terminal
+        # One that was further than this row ever got saw another history, such as one before a backup.
+        is_lost = self.cursor.token > row["token"]
+        if is_lost or (place > self.cursor and not (is_ended and self.cursor.is_followed_by(place))):
+            self.cursor = place
+            yield Told("snapshot", orjson.dumps({"reply": reply_dict(row)}), place)
+            self.is_behind = has_gap and not is_ended
+        else:
+            self.is_behind = has_gap and not is_ended
+        if is_ended:
+            self.is_over = True
+            self.cursor = place
+            kind = EventKind.of_status(ReplyStatus(row["status"]))
+            yield Told(kind, orjson.dumps({"reply": reply_dict(row)}), place)

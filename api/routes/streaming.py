@@ -1,0 +1,91 @@
+"""What the routes that answer with events have in common: where to begin, how many at once, and the answer itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from fastapi import Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.cursors import InvalidCursor
+from api.dependencies import Resources
+from api.live.sse import EventStreamAnswer
+from api.live.streams import ReplyStream, Stream, TurnStream
+from api.routes.documentation import Documented, problems
+from shared.errors import TooManyStreams
+from shared.reply_events import Cursor
+
+_HEADER = "last-event-id"
+# Eight candidates, and some that were regenerated.
+_MAX_CURSOR_CHARS = 250
+
+AfterEvent = Annotated[str | None, Query(description="The id of the last event seen; Last-Event-ID means the same.")]
+LAST_EVENT_PARAMETER = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "Where to go on; browsers send it by themselves when they reconnect. `?after=` wins.",
+}
+STREAM: Documented = {
+    200: {
+        "description": "Server-sent events",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    204: {"description": "Everything has been told already"},
+    **problems("not_found", "invalid_cursor", "too_many_streams"),
+}
+
+
+def wants_events(request: Request) -> bool:
+    """Whether the client asks for events instead of JSON."""
+    accepted = [part.partition(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
+    return "text/event-stream" in accepted
+
+
+def reply_cursor_of(request: Request, after: str | None) -> Cursor | None:
+    """Where in a reply's events the client is.
+
+    Raises:
+        InvalidCursor: it is not the id of an event of a reply.
+    """
+    cursors = turn_cursors_of(request, after)
+    if len(cursors) > 1:
+        raise _invalid(after)
+    return cursors[0] if cursors else None
+
+
+def turn_cursors_of(request: Request, after: str | None) -> list[Cursor]:
+    """Where in the events of a turn's replies the client is, none if it has seen nothing yet.
+
+    Raises:
+        InvalidCursor: it is not the id of an event.
+    """
+    written = after if after is not None else request.headers.get(_HEADER, "")
+    if not written:
+        return []
+    if len(written) > _MAX_CURSOR_CHARS:
+        raise _invalid(after)
+    cursors = [Cursor.parse(part) for part in written.split(".")]
+    if None in cursors:
+        raise _invalid(after)
+    return [cursor for cursor in cursors if cursor is not None]
+
+
+def _invalid(after: str | None) -> InvalidCursor:
+    return InvalidCursor("This is not the id of an event here.", pointer="?after" if after is not None else _HEADER)
+
+
+def stream_answer(resources: Resources, stream: Stream, *, headers: Mapping[str, str] | None = None) -> Response:
+    """The stream as an answer, or 204 where the client has been told the end.
+
+    Raises:
+        TooManyStreams: this gateway serves as many as it may.
+    """
+    if isinstance(stream, ReplyStream | TurnStream) and stream.is_told:
+        return Response(status_code=204, headers=headers)
+    if resources.streams.is_full:
+        raise TooManyStreams("This gateway serves as many streams as it may. Try again in a moment.")
+    return EventStreamAnswer(resources.streams.counted(stream.run()), headers=headers)
