@@ -76,7 +76,8 @@ class Generation:
     def stop(self) -> None:
         """Breaks off the call of the model and ends the reply, as the database has it that somebody asked for."""
         self._is_stopped = True
-        if self._bound is not None:
+        # Each beat finds the wish again while the connection takes its time to close.
+        if self._bound is not None and not self._bound.expired():
             self._bound.reschedule(asyncio.get_running_loop().time())
 
     async def abandon(self) -> None:
