@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import httpx2
 import pytest
 
-from tests.integration.api.gateway import Gateway, PlayedWorker
+from shared.store.moves import Lost
+from tests.fixtures.valkey import Valkey
+from tests.integration.api.gateway import LONG_SECONDS, Gateway, PlayedWorker, running_gateway, still_waits
+from tests.integration.api.redis_side import ear
 
 pytestmark = pytest.mark.anyio
 
@@ -85,6 +91,52 @@ async def test_a_deleted_conversation_is_gone_with_all_that_is_in_it(gateway: Ga
         assert (await gateway.client.get(gone)).status_code == 404
     assert (await gateway.client.post(f"{path}ask-message/", json={"content": "Hello?"})).status_code == 404
     assert (await gateway.client.delete(path)).status_code == 404
+
+
+async def test_deleting_stops_what_is_being_answered(
+    gateway: Gateway, worker: PlayedWorker, shared_valkey: Valkey
+) -> None:
+    """Its workers are told, what waits for a worker is no work any more, and whoever waits is answered."""
+    conversation_id = await gateway.new_conversation()
+    await gateway.ask(conversation_id, n=2)
+    claims = await worker.claim()
+    await gateway.ask(conversation_id)
+    path = f"/conversations/{conversation_id}/"
+    reply_paths = [f"/replies/{claim.reply_id}/" for claim in claims]
+    async with running_gateway() as other, ear(shared_valkey) as heard:
+        waiting = [
+            asyncio.create_task(each.client.get(f"{found}?wait=30"))
+            for each in (gateway, other)
+            for found in (path, f"{path}turns/2/", reply_paths[0])
+        ]
+        assert await still_waits(waiting[0])
+        assert (await gateway.client.delete(path)).status_code == 204
+        assert {await heard.next(), await heard.next()} == {claim.reply_id for claim in claims}
+        answers = await asyncio.wait_for(asyncio.gather(*waiting), LONG_SECONDS)
+    assert {answer.status_code for answer in answers} == {404}
+    assert await worker.claim() == []
+    with pytest.raises(Lost):
+        await worker.complete(claims[0])
+    for action in ("cancel", "retry", "regenerate", "select"):
+        assert (await gateway.client.post(f"{reply_paths[0]}{action}/")).status_code == 404
+    assert (await gateway.get("/replies/"))["data"] == []
+
+
+async def test_a_deletion_and_asks_at_once_leave_nothing_behind(gateway: Gateway, worker: PlayedWorker) -> None:
+    async with running_gateway() as other:
+        for _ in range(5):
+            path = f"/conversations/{await gateway.new_conversation()}/"
+            body = {"content": "Hello", "on_busy": "interrupt"}
+            answers = await asyncio.gather(
+                *(each.client.post(f"{path}ask-message/", json=body) for each in (gateway, other) for _ in range(4)),
+                gateway.client.delete(path),
+                other.client.delete(path),
+                worker.claim(),
+            )
+            statuses = [answer.status_code for answer in answers[:-1] if isinstance(answer, httpx2.Response)]
+            assert set(statuses[:-2]) <= {202, 404}
+            assert sorted(statuses[-2:]) == [204, 404]
+    assert (await gateway.get("/replies/"))["data"] == []
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
