@@ -31,6 +31,7 @@ from cli.verify.report import Verdict, keep_findings, print_verdict, print_where
 from cli.verify.stored import Stored
 from shared.clock import now_ms
 from shared.errors import AsyncChatError
+from shared.settings import DEMO_MODEL
 
 INTERRUPTED = 130
 
@@ -147,12 +148,14 @@ def _session() -> aiohttp.ClientSession:
 
 
 async def _style_of(session: aiohttp.ClientSession, url: str) -> Style:
+    """The demo's models are asked for by name where the default is one of them and no list shuts the others out."""
     try:
         async with session.get(f"{url}/models/", timeout=aiohttp.ClientTimeout(total=10)) as answer:
-            names = [model["id"] for model in (await answer.json())["data"] if model["default"]]
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+            offered = await answer.json()
+            names = [str(model["id"]) for model in offered["data"] if model["default"]]
+            return Style(has_demo_model=bool(offered["any_name"]) and names[0].startswith(DEMO_MODEL))
+    except (aiohttp.ClientError, TimeoutError, ValueError, LookupError, TypeError):
         raise AsyncChatError(f"no gateway of this project answers at {url}") from None
-    return Style(has_demo_model=any(name.startswith("demo") for name in names))
 
 
 @contextmanager
