@@ -19,6 +19,7 @@ from shared.crash_points import VARIABLE as FAULT
 from shared.database.access import Database
 from shared.errors import StorageError
 from shared.store import workers
+from tests.faults.witness import call_witness
 from tests.fixtures.demo_counts import open_streams
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.waiting import until
@@ -110,6 +111,7 @@ class Installation:
         }
         self.database_url = database_url
         self.demo = demo
+        call_witness(database_url)
         self.database = Database(database_url)
         self.database.start()
         self.urls: list[str] = []

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
-from sqlalchemy import Connection, RowMapping, Table, func, select
+from sqlalchemy import Connection, Row, RowMapping, Table, func, select
 
 from shared.database.models import attempts, is_live, messages, replies
 from shared.errors import StorageError
 from shared.reply_status import ReplyStatus
 from tests.faults.asking import Accepted, Client
 from tests.faults.installation import Installation
+from tests.faults.witness import check_moves, hear_witness
 from tests.fixtures.waiting import until
 
 # Far more than anything here takes, with a take-over or two.
@@ -28,11 +30,12 @@ _UNCOUNTED = frozenset({"handed_back", "retried"})
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """All that the database has of messages, replies and attempts."""
+    """All that the database has of messages, replies and attempts, and every move of a reply."""
 
     messages: Sequence[RowMapping]
     replies: Sequence[RowMapping]
     attempts: Sequence[RowMapping]
+    moves: Sequence[Row[Any]]
 
     @property
     def outcomes(self) -> Counter[str]:
@@ -54,11 +57,13 @@ class Books:
         return row
 
 
-def _read_books(connection: Connection) -> Books:
+def read_books(connection: Connection) -> Books:
+    """Everything, in one moment."""
+
     def rows(table: Table) -> Sequence[RowMapping]:
         return connection.execute(select(table).order_by(*table.primary_key.columns)).mappings().all()
 
-    return Books(rows(messages), rows(replies), rows(attempts))
+    return Books(rows(messages), rows(replies), rows(attempts), hear_witness(connection))
 
 
 def _count_live(connection: Connection) -> int:
@@ -86,14 +91,19 @@ async def judge(
 ) -> Books:
     """Waits until everything has ended, and checks every promise; what the database has then."""
     await all_ended(installation, seconds=seconds)
-    books = await installation.database.read(_read_books)
-    _nothing_is_lost(books, client.accepted)
-    _nothing_is_there_twice(books)
-    _each_turn_waited_for_those_before(books)
+    books = await installation.database.read(read_books)
+    check(books, client.accepted)
     assert set(books.statuses) <= set(statuses), books.statuses
     await _the_model_was_not_paid_too_often(books, installation)
     await _the_file_is_whole(installation)
     return books
+
+
+def check(books: Books, accepted: Collection[Accepted]) -> None:
+    """What the rows alone tell, once no reply is live."""
+    _nothing_is_lost(books, accepted)
+    _nothing_is_there_twice(books)
+    check_moves(books.moves)
 
 
 def _nothing_is_lost(books: Books, accepted: Collection[Accepted]) -> None:
@@ -119,21 +129,6 @@ def _nothing_is_there_twice(books: Books) -> None:
     selected = Counter((row["conversation_id"], row["turn"]) for row in books.replies if row["selected"])
     assert all(count == 1 for count in selected.values())
     assert not [row for row in books.attempts if row["ended_at"] is None], "an attempt was never closed"
-
-
-def _each_turn_waited_for_those_before(books: Books) -> None:
-    """No attempt at a turn began before all replies of the turns before it had ended."""
-    turn_of = {row["id"]: (row["conversation_id"], row["turn"]) for row in books.replies}
-    began: dict[tuple[str, int], int] = {}
-    for row in books.attempts:
-        place = turn_of[row["reply_id"]]
-        began[place] = min(began.get(place, row["started_at"]), row["started_at"])
-    ended: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for row in books.replies:
-        ended[row["conversation_id"]].append((row["turn"], row["finished_at"]))
-    for (conversation_id, turn), start in began.items():
-        before = [finished for earlier, finished in ended[conversation_id] if earlier < turn]
-        assert all(finished <= start for finished in before), f"turn {turn} of {conversation_id} did not wait"
 
 
 async def _the_model_was_not_paid_too_often(books: Books, installation: Installation) -> None:
