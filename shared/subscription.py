@@ -105,7 +105,7 @@ class Subscription:
         """One connection, until it breaks."""
         connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py does not annotate it
         try:
-            await connection.connect()
+            await connection.connect()  # type: ignore[no-untyped-call]
             self._is_open = True
             self._dirty = set(self._wanted())
             sender = asyncio.create_task(self._send_commands(connection), name="subscription commands")

@@ -45,7 +45,10 @@ def place_of(row: Row) -> Cursor:
 
 
 class Follower:
-    """One reader's place in one reply. `is_behind` tells that what is missing must come from the database, soon."""
+    """One reader's place in one reply.
+
+    `is_stale` tells that it has to catch up, and `is_behind` that what is missing will be in the database in a moment.
+    """
 
     def __init__(self, resources: Resources, tenant_id: str, reply_id: str, cursor: Cursor = NOTHING) -> None:
         self._resources = resources
@@ -53,21 +56,22 @@ class Follower:
         self.reply_id = reply_id
         self.cursor = cursor
         self.is_over = False
+        self.is_stale = True
         self.is_behind = False
 
-    async def take(self, event: Event) -> AsyncIterator[Told]:
-        """What the reader is told for an event that was published just now."""
-        if self.is_over or event.cursor <= self.cursor or self.is_behind:
-            return
+    def take(self, event: Event) -> Told | None:
+        """What the reader is told at once for an event that was published just now."""
+        if self.is_over or event.cursor <= self.cursor or self.is_behind or self.is_stale:
+            return None
         if event.kind.is_terminal or not self.cursor.is_followed_by(event.cursor):
-            async for told in self.catch_up():
-                yield told
-            return
+            self.is_stale = True
+            return None
         self.cursor = event.cursor
-        yield Told(event.kind, event.data, event.cursor)
+        return Told(event.kind, event.data, event.cursor)
 
     async def catch_up(self) -> AsyncIterator[Told]:
         """Everything that has happened up to now."""
+        self.is_stale = False
         if self.cursor < FIRST:
             self.cursor = FIRST
             yield Told(EventKind.QUEUED, orjson.dumps({"reply_id": self.reply_id}), FIRST)

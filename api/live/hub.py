@@ -62,8 +62,7 @@ class Hub:
             wanted=self._topics.keys,
             on_notice=self._hear,
             on_acknowledged=self._acknowledge,
-            # Whatever was announced while nobody listened shows in the versions.
-            on_turn=self._poll_now.set,
+            on_turn=self._turn,
         )
 
     @property
@@ -168,13 +167,20 @@ class Hub:
             else:
                 member.wake()
 
+    def _turn(self) -> None:
+        """Redis came or went. Whatever was said while nobody listened shows in the database."""
+        self._poll_now.set()
+        for listener in self._listeners():
+            listener.wake()
+
+    def _listeners(self) -> list[Listener]:
+        return [member for topic in self._topics.values() for member in topic.members if isinstance(member, Listener)]
+
     async def _ping_forever(self) -> None:
         while True:
             await asyncio.sleep(PING_SECONDS)
-            for topic in self._topics.values():
-                for member in topic.members:
-                    if isinstance(member, Listener):
-                        member.ping()
+            for listener in self._listeners():
+                listener.ping()
 
     async def _poll_forever(self) -> None:
         while True:

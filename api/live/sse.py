@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -30,7 +30,7 @@ def frame(kind: str, data: bytes, *, event_id: str | None = None) -> bytes:
 
 
 class OpenStreams:
-    """The streams that a gateway serves at the moment, up to so many."""
+    """How many streams a gateway serves at the moment, and whether there is room for another."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -41,42 +41,53 @@ class OpenStreams:
         """Whether there is room for no other."""
         return self.count >= self._most
 
-    async def counted(self, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The same events; while they run, they count."""
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """One more for the time of the block."""
         self.count += 1
         try:
-            async for chunk in events:
-                yield chunk
+            yield
         finally:
             self.count -= 1
 
 
 class EventStreamAnswer(Response):
-    """Sends what an iterator yields until it ends or the client hangs up. It waits for clients that read slowly."""
+    """Sends what a stream tells until it ends or the client hangs up. It waits for clients that read slowly.
 
-    def __init__(self, events: AsyncIterator[bytes], *, headers: Mapping[str, str] | None = None) -> None:
+    `run` is called with what sends one piece.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None]],
+        *,
+        streams: OpenStreams,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(headers={**HEADERS, **(headers or {})})
         del self.headers["content-length"]
-        self._events = events
+        self._run = run
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's signature
         """Answers."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        sending = asyncio.create_task(self._send(send), name="event stream")
-        leaving = asyncio.create_task(_gone(receive), name="event stream's client")
-        try:
-            await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            if not sending.done():
+        with self._streams.counted():
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            sending = asyncio.create_task(self._send(send), name="event stream")
+            leaving = asyncio.create_task(_gone(receive), name="event stream's client")
+            try:
+                await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                leaving.cancel()
                 sending.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sending
+                with contextlib.suppress(asyncio.CancelledError):
+                    await sending
 
     async def _send(self, send: Send) -> None:
-        async with contextlib.aclosing(self._events) as events:  # type: ignore[type-var]  # generators, all of them
-            async for chunk in events:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        async def tell(chunk: bytes) -> None:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+        await self._run(tell)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

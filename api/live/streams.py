@@ -1,13 +1,14 @@
 """What the three kinds of streams tell: of one reply, of one turn, of a whole conversation.
 
-Each yields the bytes of its events as they come, and ends when there is nothing more to tell. Always in this order:
+Each tells its client its events as they come, and ends when there is nothing more to tell. Always in this order:
 listen, then read, then go on with what was heard.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
@@ -24,6 +25,8 @@ from shared.reply_events import Cursor
 from shared.reply_status import ReplyStatus
 from shared.store.turns import Turn
 
+log = logging.getLogger(__name__)
+
 # While something is missing that the database will have in a moment.
 BEHIND_SECONDS = 0.3
 # Without Redis the text is as fresh as the database has it.
@@ -33,10 +36,16 @@ NEWEST_MESSAGES = 50
 NEW_MESSAGES = 100
 
 
+Tell = Callable[[bytes], Awaitable[None]]
+
+
 class Stream:
     """What the streams have in common: one conversation, some replies that are followed."""
 
+    # Whether it is told of every change of the conversation, and whether an event of a reply that it does not follow
+    # yet is a reason to look.
     _hears_changes = False
+    _hears_of_others = False
 
     def __init__(self, resources: Resources, tenant_id: str, conversation_id: str) -> None:
         self.conversation_id = conversation_id
@@ -45,50 +54,49 @@ class Stream:
         self._followers: dict[str, Follower] = {}
         self._deadline = asyncio.get_running_loop().time() + resources.settings.stream_seconds
 
-    async def run(self) -> AsyncIterator[bytes]:
-        """The bytes to send, as long as there is something to tell."""
+    async def run(self, tell: Tell) -> None:
+        """Tells the client all there is to tell, as it comes."""
         async with self._resources.hub.listen(self.conversation_id, to_changes=self._hears_changes) as listener:
-            async for chunk in self._begin():
-                yield chunk
-            while not self._is_over() and not listener.is_over:
-                if not await listener.wait(self._patience()) and self._is_old():
-                    return  # The client resumes on any gateway where it was.
+            await self._begin(tell)
+            while not self._is_over() and not listener.is_over and not self._is_old():
+                await listener.wait(self._patience())
                 try:
-                    async for chunk in self._go_on(listener):
-                        yield chunk
-                except StorageError:
+                    await self._go_on(listener, tell)
+                except StorageError as error:
+                    log.warning("a stream waits for the database: %s", error)
                     await asyncio.sleep(BEHIND_SECONDS)
                     listener.wake()
 
-    async def _begin(self) -> AsyncIterator[bytes]:
-        async for chunk in self._catch_up():
-            yield chunk
+    async def _begin(self, tell: Tell) -> None:
+        await self._look(tell)
 
-    async def _go_on(self, listener: Listener) -> AsyncIterator[bytes]:
-        if listener.should_ping:
-            listener.should_ping = False
-            yield PING
+    async def _go_on(self, listener: Listener, tell: Tell) -> None:
+        chunks = [PING] if listener.should_ping else []
+        listener.should_ping = False
         for event in listener.take():
             follower = self._followers.get(event.reply_id)
             if follower is None:
-                listener.should_look = listener.should_look or self._may_be_mine(event.reply_id)
-                continue
-            async for told in follower.take(event):
-                yield self._frame(follower, told)
-        if listener.should_look or not self._resources.hub.is_connected or self._is_behind():
+                listener.should_look = listener.should_look or self._hears_of_others
+            elif (told := follower.take(event)) is not None:
+                chunks.append(self._frame(follower, told))
+        if chunks:
+            await tell(b"".join(chunks))
+        if listener.should_look or not self._resources.hub.is_connected:
             listener.should_look = False
-            async for chunk in self._look():
-                yield chunk
+            await self._look(tell)
+        else:
+            await self._catch_up(tell, only_where_needed=True)
 
-    async def _look(self) -> AsyncIterator[bytes]:
-        async for chunk in self._catch_up():
-            yield chunk
+    async def _look(self, tell: Tell) -> None:
+        """Reads what no event may have told."""
+        await self._catch_up(tell)
 
-    async def _catch_up(self) -> AsyncIterator[bytes]:
+    async def _catch_up(self, tell: Tell, *, only_where_needed: bool = False) -> None:
         for follower in list(self._followers.values()):
-            if not follower.is_over:
-                async for told in follower.catch_up():
-                    yield self._frame(follower, told)
+            if follower.is_over or (only_where_needed and not follower.is_stale and not follower.is_behind):
+                continue
+            async for told in follower.catch_up():
+                await tell(self._frame(follower, told))
 
     def _follow(self, reply_id: str, cursor: Cursor = NOTHING) -> None:
         if reply_id not in self._followers:
@@ -97,23 +105,18 @@ class Stream:
     def _frame(self, follower: Follower, told: Told) -> bytes:
         raise NotImplementedError
 
-    def _may_be_mine(self, _reply_id: str) -> bool:
-        return False
-
     def _is_over(self) -> bool:
         return all(follower.is_over for follower in self._followers.values())
 
-    def _is_behind(self) -> bool:
-        return any(follower.is_behind for follower in self._followers.values())
-
     def _is_old(self) -> bool:
+        """Whether it has lasted as long as one may; its client resumes on any gateway where it was."""
         return asyncio.get_running_loop().time() >= self._deadline
 
-    def _patience(self) -> float:
-        if self._is_behind():
+    def _patience(self) -> float | None:
+        """How long to wait for something to happen. The keep-alive wakes everybody now and then."""
+        if any(follower.is_behind for follower in self._followers.values()):
             return BEHIND_SECONDS
-        left = max(0.0, self._deadline - asyncio.get_running_loop().time())
-        return left if self._resources.hub.is_connected else min(left, UNCONNECTED_SECONDS)
+        return None if self._resources.hub.is_connected else UNCONNECTED_SECONDS
 
 
 class ReplyStream(Stream):
@@ -131,6 +134,8 @@ class ReplyStream(Stream):
 class TurnStream(Stream):
     """A turn: its message, and all its replies side by side. The cursor has a part for each of them."""
 
+    _hears_of_others = True
+
     def __init__(self, resources: Resources, tenant_id: str, turn: Turn, *, cursors: Sequence[Cursor]) -> None:
         super().__init__(resources, tenant_id, turn.conversation_id)
         self._turn = turn
@@ -142,14 +147,13 @@ class TurnStream(Stream):
             self._told[reply["id"]] = cursor
         self.is_told = is_told(turn.replies, cursors)
 
-    async def _begin(self) -> AsyncIterator[bytes]:
+    async def _begin(self, tell: Tell) -> None:
         if self._is_new:
             data = orjson.dumps({"message": message_dict(self._turn.message)})
-            yield frame("message.created", data, event_id=self._cursor())
-        async for chunk in self._catch_up():
-            yield chunk
+            await tell(frame("message.created", data, event_id=self._cursor()))
+        await self._catch_up(tell)
 
-    async def _look(self) -> AsyncIterator[bytes]:
+    async def _look(self, tell: Tell) -> None:
         """Looks for candidates that were asked for meanwhile, too."""
         turn = self._turn
         try:
@@ -159,8 +163,7 @@ class TurnStream(Stream):
         for reply in now.replies:
             self._follow(reply["id"])
             self._told.setdefault(reply["id"], NOTHING)
-        async for chunk in self._catch_up():
-            yield chunk
+        await self._catch_up(tell)
 
     def _frame(self, follower: Follower, told: Told) -> bytes:
         self._told[follower.reply_id] = told.cursor
@@ -169,44 +172,38 @@ class TurnStream(Stream):
     def _cursor(self) -> str:
         return turn_cursor(self._told.values())
 
-    def _may_be_mine(self, _reply_id: str) -> bool:
-        return True
-
 
 class ConversationStream(Stream):
     """Everything in a conversation, for as long as somebody listens. It begins with its state and has no cursor."""
 
     _hears_changes = True
+    _hears_of_others = True
 
     def __init__(self, resources: Resources, tenant_id: str, conversation_id: str) -> None:
         super().__init__(resources, tenant_id, conversation_id)
         self._last_turn = 0
         self._is_gone = False
 
-    async def _begin(self) -> AsyncIterator[bytes]:
+    async def _begin(self, tell: Tell) -> None:
         view = await self._read()
         if view is None:
             return
         for row in view.live_replies:
             self._follow(row["id"], place_of(row))
         self._last_turn = view.row["next_turn"] - 1
-        yield frame("snapshot", orjson.dumps({"conversation": conversation_dict(view)}))
+        await tell(frame("snapshot", orjson.dumps({"conversation": conversation_dict(view)})))
 
-    async def _look(self) -> AsyncIterator[bytes]:
+    async def _look(self, tell: Tell) -> None:
         view = await self._read(newest=NEW_MESSAGES)
-        if view is None:
-            async for chunk in self._catch_up():
-                yield chunk
-            return
-        for message in view.messages:
-            if message["turn"] > self._last_turn and message["reply_id"] is None:
-                yield frame("message.created", orjson.dumps({"message": message_dict(message)}))
-        self._last_turn = view.row["next_turn"] - 1
-        for row in view.live_replies:
-            self._follow(row["id"])
-        async for chunk in self._catch_up():
-            yield chunk
-        self._followers = {reply_id: follower for reply_id, follower in self._followers.items() if not follower.is_over}
+        if view is not None:
+            for message in view.messages:
+                if message["turn"] > self._last_turn and message["reply_id"] is None:
+                    await tell(frame("message.created", orjson.dumps({"message": message_dict(message)})))
+            self._last_turn = view.row["next_turn"] - 1
+            for row in view.live_replies:
+                self._follow(row["id"])
+        await self._catch_up(tell)
+        self._followers = {key: follower for key, follower in self._followers.items() if not follower.is_over}
 
     async def _read(self, *, newest: int = NEWEST_MESSAGES) -> ConversationView | None:
         try:
@@ -219,9 +216,6 @@ class ConversationStream(Stream):
 
     def _frame(self, _follower: Follower, told: Told) -> bytes:
         return frame(told.kind, told.data)
-
-    def _may_be_mine(self, _reply_id: str) -> bool:
-        return True
 
     def _is_over(self) -> bool:
         return self._is_gone

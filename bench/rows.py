@@ -1,0 +1,52 @@
+"""Rows for benchmarks, put there by the store's own functions."""
+
+from __future__ import annotations
+
+import asyncio
+
+from shared.clock import now_ms
+from shared.database.access import Database
+from shared.database.models import DEFAULT_TENANT
+from shared.heartbeat import Heartbeat
+from shared.ids import new_conversation_id
+from shared.store import claims, conversations, turns
+from shared.store.claims import Claim
+from shared.store.turns import Ask
+
+_beating: list[Heartbeat] = []
+
+
+async def new_conversation(database: Database) -> str:
+    """Its id."""
+    now = now_ms()
+    row = {
+        "id": new_conversation_id(),
+        "tenant_id": DEFAULT_TENANT,
+        "parameters": {},
+        "metadata": {},
+        "created_at": now,
+        "updated_at": now,
+    }
+    await database.write(conversations.create, row)
+    return str(row["id"])
+
+
+async def asked(database: Database, count: int) -> list[str]:
+    """As many conversations, each with one queued reply."""
+
+    async def ask() -> str:
+        conversation_id = await new_conversation(database)
+        question = Ask("Hello", 1, None, "demo-load", 3_600_000)
+        await database.write(turns.ask, DEFAULT_TENANT, conversation_id, asked=question, now=now_ms())
+        return conversation_id
+
+    return list(await asyncio.gather(*(ask() for _ in range(count))))
+
+
+async def claimed_replies(database: Database, count: int) -> list[Claim]:
+    """As many conversations, each with one reply that this process holds and beats for."""
+    await asked(database, count)
+    heartbeat = Heartbeat(database, "worker")
+    await heartbeat.start()
+    _beating.append(heartbeat)
+    return await database.write(claims.claim, heartbeat.process_id, limit=count, now=now_ms())
