@@ -15,9 +15,9 @@ from uuid import uuid4
 import httpx2
 
 # Longer than a gateway takes to say that its database is busy.
-REQUEST_SECONDS = 20.0
+REQUEST_SECONDS = 30.0
 # How long a client goes on asking before a test has failed.
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 240.0
 PAUSE_SECONDS = 0.1
 
 

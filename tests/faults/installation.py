@@ -19,14 +19,14 @@ from shared.crash_points import VARIABLE as FAULT
 from shared.database.access import Database
 from shared.errors import StorageError
 from shared.store import workers
+from tests.faults.patience import until
 from tests.faults.witness import call_witness
 from tests.fixtures.demo_counts import open_streams
 from tests.fixtures.demo_process import DemoProcess
-from tests.fixtures.waiting import until
 
 # Far more than it takes to start or to stop.
-START_SECONDS = 120.0
-STOP_SECONDS = 60.0
+START_SECONDS = 240.0
+STOP_SECONDS = 120.0
 # Tests may run as root, of which Celery warns.
 _NO_ROOT_WARNING = "ignore:You're running the worker with superuser privileges"
 

@@ -15,11 +15,11 @@ from shared.errors import StorageError
 from shared.reply_status import ReplyStatus
 from tests.faults.asking import Accepted, Client
 from tests.faults.installation import Installation
+from tests.faults.patience import until
 from tests.faults.witness import check_moves, hear_witness
-from tests.fixtures.waiting import until
 
 # Far more than anything here takes, with a take-over or two.
-ENDED_WITHIN_SECONDS = 90.0
+ENDED_WITHIN_SECONDS = 240.0
 # As shared.settings has them.
 MAX_TRIES = 4
 MAX_MODEL_CALLS = 2

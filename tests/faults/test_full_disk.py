@@ -12,8 +12,8 @@ import pytest
 from tests.faults.asking import Client
 from tests.faults.installation import Installation
 from tests.faults.judging import judge
+from tests.faults.patience import until
 from tests.fixtures.databases import Databases
-from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 

@@ -14,7 +14,7 @@ import pytest
 from tests.faults.asking import Client
 from tests.faults.installation import Installation
 from tests.faults.judging import judge
-from tests.fixtures.waiting import until
+from tests.faults.patience import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 

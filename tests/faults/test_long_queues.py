@@ -11,8 +11,8 @@ from shared.database.models import messages, replies
 from shared.reply_status import ReplyStatus
 from tests.faults.asking import Client
 from tests.faults.installation import Installation
+from tests.faults.patience import until
 from tests.fixtures.chats import Chats
-from tests.fixtures.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +60,7 @@ async def test_ten_thousand_queued_replies_hold_up_nothing(
         assert (await client.get(f"/conversations/{conversations[0]}/?messages=10"))["live_replies"] is not None
         return await installation.database.read(_count, ReplyStatus.COMPLETED) >= answers
 
-    await until(some_are_answered, seconds=120)
+    await until(some_are_answered)
     assert await installation.database.read(_answered_out_of_order) == []
     assert await installation.database.read(_count, ReplyStatus.FAILED) == 0
     # Who comes new is not behind all of them: that is another conversation.

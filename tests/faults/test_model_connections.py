@@ -14,9 +14,9 @@ from shared.reply_status import ReplyError, ReplyStatus
 from tests.faults.asking import Client
 from tests.faults.installation import Installation
 from tests.faults.judging import judge
+from tests.faults.patience import until
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.fault_proxy import FaultProxy, fault_proxy
-from tests.fixtures.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +52,7 @@ async def _all_are_to_be_tried_again(installation: Installation) -> None:
     async def are_so() -> bool:
         return (await installation.database.read(_outcomes))["retried"] == REPLIES
 
-    await until(are_so, seconds=60)
+    await until(are_so)
 
 
 async def _all_are_being_told(client: Client) -> None:
@@ -60,7 +60,7 @@ async def _all_are_being_told(client: Client) -> None:
         page = await client.get("/replies/?status=in_progress&limit=100")
         return len(page["data"]) == REPLIES and all(reply["content"] for reply in page["data"])
 
-    await until(are_so, seconds=60)
+    await until(are_so)
 
 
 @pytest.mark.quick

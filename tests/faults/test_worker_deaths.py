@@ -23,7 +23,7 @@ PLACES = [
     ("worker.requeue.committed", 6, "demo-fail-500-once"),
 ]
 SEEDS = (1, 2, 3)
-QUICK = {("worker.text.received", 1), ("worker.finish.before", 1), ("worker.finish.committed", 1)}
+QUICK = {("worker.text.received", 1), ("worker.finish.committed", 1)}
 
 
 @pytest.mark.parametrize(
