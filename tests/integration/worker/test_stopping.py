@@ -330,6 +330,23 @@ async def three_beats(process: WorkerProcess) -> None:
     await until(has_beaten)
 
 
+@pytest.mark.usefixtures("no_beat", "quick_tick")
+async def test_a_worker_that_drains_still_stops_what_it_is_asked_to(
+    database_url: str, chats: Chats, demo: DemoProcess, asking: Asking, shared_valkey: Valkey
+) -> None:
+    """It would wait for the end of the reply otherwise, and then hand it back."""
+    reply_id = await chats.ask_anew(model="demo-stall")
+    with running_worker(
+        database_url, base_url=demo.base_url, redis_url=shared_valkey.url, drain_seconds=NEVER
+    ) as process:
+        await asking.until_heard()
+        await first_words(chats, reply_id)
+        process.begin_drain()
+        await asking.cancel(reply_id)
+        reply = await chats.until_ended(reply_id)
+    assert (reply["status"], reply["attempt"]) == (ReplyStatus.CANCELLED, 1)
+
+
 # --- interrupt ---
 
 
