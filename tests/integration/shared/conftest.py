@@ -6,19 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.database.engine import open_engine, parse_url
-from tests.integration.shared.rows import Tables
+from tests.integration.shared.rows import Tables, opened_tables
 
 
 @pytest.fixture
 def tables(database_url: str) -> Iterator[Tables]:
-    with open_engine(parse_url(database_url), read_only=False).connect() as connection:
-        driver = connection.connection.dbapi_connection
-        assert driver is not None
-        # Nothing here is about disks.
-        is_sqlite = connection.dialect.name == "sqlite"
-        driver.execute("pragma synchronous=off" if is_sqlite else "set synchronous_commit = off")
-        tables = Tables(connection)
-        tables.record_moves()
+    with opened_tables(database_url) as tables:
         yield tables
-        tables.check_moves()

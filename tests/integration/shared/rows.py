@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, RowMapping, Table, func, select, text, update
 
+from shared.database.engine import open_engine, parse_url
 from shared.database.models import DEFAULT_TENANT, attempts, messages, replies
 from shared.database.models import workers as worker_rows
 from shared.ending import Ending, Usage
@@ -146,3 +148,18 @@ class Tables:
         (reply_id,) = self.asked()
         (claim,) = [claim for claim in self.claim(worker_id) if claim.reply_id == reply_id]
         return claim
+
+
+@contextmanager
+def opened_tables(database_url: str) -> Iterator[Tables]:
+    """The database for the block; at its end every move that was made is checked."""
+    with open_engine(parse_url(database_url), read_only=False).connect() as connection:
+        driver = connection.connection.dbapi_connection
+        assert driver is not None
+        # Nothing here is about disks.
+        is_sqlite = connection.dialect.name == "sqlite"
+        driver.execute("pragma synchronous=off" if is_sqlite else "set synchronous_commit = off")
+        tables = Tables(connection)
+        tables.record_moves()
+        yield tables
+        tables.check_moves()
