@@ -22,7 +22,7 @@ run: install ## install what is missing, then start everything (ARGS="--port 900
 DATABASES ?= $(if $(TESTS),sqlite,sqlite sqlite-rollback postgresql)
 on-sqlite-rollback := -m database tests/integration/shared tests/integration/cli tests/integration/worker/test_slots.py \
 	tests/e2e/test_main_job.py
-on-postgresql := -m "database and (not faults or (quick and postgresql))"
+on-postgresql := -m "(database and not faults) or (quick and postgresql)"
 # $(call test-on-databases,RUN,OPTIONS): with REPORTS=FOLDER each leaves its junit.xml there.
 define test-on-databases
 	@failed=; $(foreach database,$(DATABASES), \

@@ -131,4 +131,4 @@ async def test_an_answer_that_comes_byte_by_byte_ends_by_its_deadline(
     books = await judge(installation, client, statuses={ReplyStatus.FAILED})
     codes = {row["error_code"] for row in books.replies}
     assert codes <= {ReplyError.UPSTREAM_TIMEOUT, ReplyError.DEADLINE_EXCEEDED}
-    assert all(row["finished_at"] < row["deadline_at"] + 10_000 for row in books.replies)
+    assert all(row["finished_at"] < row["deadline_at"] + 60_000 for row in books.replies)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -10,7 +9,7 @@ import pytest
 
 from shared.reply_status import ReplyError, ReplyStatus
 from tests.faults.asking import Client
-from tests.faults.installation import Installation
+from tests.faults.installation import Installation, Member
 from tests.faults.judging import MAX_MODEL_CALLS, judge
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.fault_proxy import FaultProxy, fault_proxy
@@ -28,13 +27,11 @@ def proxies(demo: DemoProcess) -> Iterator[list[FaultProxy]]:
         yield [stack.enter_context(fault_proxy(("127.0.0.1", demo.port))) for _ in range(3)]
 
 
-async def _start(installation: Installation, proxies: list[FaultProxy], *, slots: int) -> None:
-    """Each worker dies as soon as the poison passes through its proxy."""
-    for proxy in proxies:
-        environment = {"OPENAI_BASE_URL": f"http://127.0.0.1:{proxy.port}/v1"}
-        worker = installation.add_worker(slots=slots, environment=environment)
-        proxy.call_when_sent(POISON, worker.process.kill)
-    await installation.start(gateways=1, workers=0)
+def _add_worker(installation: Installation, proxy: FaultProxy) -> Member:
+    """It dies as soon as the poison passes through its proxy."""
+    worker = installation.add_worker(environment={"OPENAI_BASE_URL": f"http://127.0.0.1:{proxy.port}/v1"})
+    proxy.call_when_sent(POISON, worker.process.kill)
+    return worker
 
 
 async def _judge(installation: Installation, client: Client) -> None:
@@ -52,10 +49,10 @@ async def _judge(installation: Installation, client: Client) -> None:
 async def test_it_fails_by_the_caps_and_later_messages_are_answered(
     installation: Installation, client: Client, proxies: list[FaultProxy]
 ) -> None:
-    await _start(installation, proxies, slots=50)
+    for proxy in proxies:
+        _add_worker(installation, proxy)
+    await installation.start(gateways=1, workers=0)
     poisoned = await client.ask_anew(POISON.decode(), model="demo-fast")
-    for _ in range(MAX_MODEL_CALLS):
-        await client.ask_many(OTHERS // MAX_MODEL_CALLS, model="demo-fast")
     await client.get(f"/replies/{poisoned.reply_ids[0]}/?wait=50")
     await client.ask_many(OTHERS, model="demo-fast")
     await _judge(installation, client)
@@ -65,10 +62,15 @@ async def test_it_fails_by_the_caps_and_later_messages_are_answered(
 async def test_others_that_are_answered_beside_it_are_not_harmed(
     installation: Installation, client: Client, proxies: list[FaultProxy]
 ) -> None:
-    """All of it is taken over by one worker at once, poison included."""
-    await _start(installation, proxies, slots=50)
-    await client.ask_many(OTHERS, model="demo-3000ms")
-    await asyncio.gather(
-        client.ask_anew(POISON.decode(), model="demo-fast"), client.ask_many(OTHERS, model="demo-3000ms")
-    )
+    """Each worker takes over all that the one before it had, poison included."""
+    first, second, third = proxies
+    dying = _add_worker(installation, first)
+    await installation.start(gateways=1, workers=0)
+    await client.ask_many(OTHERS, model="demo-10000ms")
+    await installation.model_has_been_asked(OTHERS)
+    await client.ask_anew(POISON.decode(), model="demo-fast")
+    for proxy in (second, third):
+        await dying.ended()
+        dying = _add_worker(installation, proxy)
+        await installation.ready()
     await _judge(installation, client)
