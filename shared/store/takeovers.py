@@ -70,18 +70,20 @@ _EXPIRE = (
 )
 # Clocks of machines that are kept right differ by far less.
 CLOCK_STEP_MS = 60_000
+# What has not been tried since it was queued, at first or again, is available from that instant on.
+_queued_at = case((replies.c.tries == 0, replies.c.available_at), else_=replies.c.created_at)
 _from_future = (
     is_queued(replies)
     & (replies.c.available_at > bindparam("now"))
-    & (replies.c.created_at > bindparam("now", type_=BigInteger) + CLOCK_STEP_MS)
+    & (_queued_at > bindparam("now", type_=BigInteger) + CLOCK_STEP_MS)
 )
 _STAMP_AGAIN = (
     update(replies)
     .where(_from_future)
     .values(
         available_at=bindparam("now"),
-        deadline_at=bindparam("now", type_=BigInteger) + replies.c.deadline_at - replies.c.created_at,
-        created_at=bindparam("now"),
+        deadline_at=bindparam("now", type_=BigInteger) + replies.c.deadline_at - _queued_at,
+        created_at=case((replies.c.created_at > bindparam("now"), bindparam("now")), else_=replies.c.created_at),
     )
 )
 
@@ -167,7 +169,7 @@ def has_stamps_from_future(connection: Connection, *, now: int) -> bool:
 
 
 def stamp_again(connection: Connection, *, now: int) -> None:
-    """Makes those replies due, with as much time left as they were accepted with."""
+    """Makes those replies due, with as much time left as they were queued with."""
     connection.execute(_STAMP_AGAIN, {"now": now})
 
 

@@ -139,7 +139,7 @@ class SweeperRules(WorkerRules):
             for row in self.world.replies.values()
             if row.status == ReplyStatus.QUEUED
             and row.available_at > self.now
-            and row.created_at > self.now + CLOCK_STEP_MS
+            and _queued_at(row) > self.now + CLOCK_STEP_MS
         ]
         assert self.tables(takeovers.has_stamps_from_future, now=self.now) == bool(ahead)
         self.about(*(row.conversation_id for row in ahead))
@@ -147,9 +147,14 @@ class SweeperRules(WorkerRules):
         for row in ahead:
             self.outcomes["stamped again"] += 1
             now = self.tables.reply(row.id)
-            assert (now["available_at"], now["created_at"]) == (self.now, self.now)
-            assert now["deadline_at"] - self.now == row.deadline_at - row.created_at
+            assert (now["available_at"], now["created_at"]) == (self.now, min(self.now, row.created_at))
+            assert now["deadline_at"] - self.now == row.deadline_at - _queued_at(row)
         assert not self.tables(takeovers.has_stamps_from_future, now=self.now)
+
+
+def _queued_at(row: Row[Any]) -> int:
+    """When it began to wait for its first try, as far as its row tells."""
+    return int(row.created_at if row.tries else row.available_at)
 
 
 def _after_death(row: Row[Any]) -> ReplyStatus:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import RowMapping
 
 from shared.database.models import attempts, replies, workers
 from shared.database.models import conversations as conversation_table
 from shared.reply_status import AttemptOutcome, ReplyStatus, StopRequest
-from shared.store import conversations, moves, takeovers
+from shared.store import candidates, conversations, moves, takeovers
 from shared.store import workers as worker_rows
 from shared.store.claims import Claim
 from shared.store.moves import Lost
 from shared.store.takeovers import Caps, Held, Moved
 from tests.integration.shared.rows import CAPS, COMPLETED, CUT_SHORT, MINUTE, NOW, Tables
+from tests.integration.shared.store.states import FAILED
 
 LATE = NOW + MINUTE
 STOPPED = {StopRequest.CANCEL: ReplyStatus.CANCELLED, StopRequest.INTERRUPT: ReplyStatus.INCOMPLETE}
@@ -251,3 +253,41 @@ def test_a_process_is_told_what_it_holds(tables: Tables, claim: Claim) -> None:
     assert tables(takeovers.held_by, "worker_a") == [Held(claim, StopRequest.CANCEL)]
     tables(moves.finish, claim, COMPLETED, now=NOW)
     assert tables(takeovers.held_by, "worker_a") == []
+
+
+# --- a clock that was set back ---
+
+HOUR = 60 * MINUTE
+
+
+def due_after_setting_back(tables: Tables, reply_id: str, *, now: int) -> RowMapping:
+    """The reply once a sweeper has noticed at `now`, an hour and more before it was queued."""
+    assert tables.claim("worker_b", now=now) == []
+    assert tables(takeovers.has_stamps_from_future, now=now)
+    tables(takeovers.stamp_again, now=now)
+    assert not tables(takeovers.has_stamps_from_future, now=now)
+    assert [claim.reply_id for claim in tables.claim("worker_b", now=now)] == [reply_id]
+    return tables.reply(reply_id)
+
+
+def test_what_was_asked_for_in_the_future_is_due_with_the_time_it_was_given(tables: Tables) -> None:
+    (reply_id,) = tables.ask(tables.conversation(), deadline_ms=10 * MINUTE)
+    row = due_after_setting_back(tables, reply_id, now=NOW - HOUR)
+    assert (row["created_at"], row["deadline_at"]) == (NOW - HOUR, NOW - HOUR + 10 * MINUTE)
+
+
+def test_an_old_reply_that_was_queued_anew_in_the_future_is_due_too(tables: Tables) -> None:
+    """Somebody had another try of it long after it was asked for."""
+    held = tables.running()
+    tables(moves.finish, held, FAILED, now=NOW)
+    tables(candidates.retry, held.tenant_id, held.reply_id, deadline_ms=10 * MINUTE, now=NOW + 3 * HOUR)
+    row = due_after_setting_back(tables, held.reply_id, now=NOW + 2 * HOUR)
+    assert (row["created_at"], row["deadline_at"]) == (NOW, NOW + 2 * HOUR + 10 * MINUTE)
+
+
+def test_what_waits_for_its_next_try_waits_on(tables: Tables, claim: Claim) -> None:
+    """A provider may ask for a longer pause than any step of a clock."""
+    tables(moves.requeue, claim, outcome=AttemptOutcome.RETRIED, next_at=NOW + HOUR, now=NOW)
+    assert not tables(takeovers.has_stamps_from_future, now=NOW)
+    tables(takeovers.stamp_again, now=NOW)
+    assert tables.reply(claim.reply_id)["available_at"] == NOW + HOUR
