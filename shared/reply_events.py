@@ -20,7 +20,7 @@ from shared.reply_status import ReplyStatus
 
 CHANNEL = "asyncchat:events:"
 _LOG = "asyncchat:reply:"
-_ID = re.compile(r"(\d{1,10})-(\d{1,10})")
+_ID = re.compile(r"([0-9]{1,10})-([0-9]{1,10})")
 # One read of a log; a longer one is read in several.
 READ_AT_ONCE = 1000
 
