@@ -18,6 +18,8 @@ from tests.integration.shared.store.state_machine import QUICK_TO_FAIL
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("api", "cli", "demo_model", "shared", "tests", "worker")
 GREEN, RED = 0, 1
+# Most mutants are met on the first few.
+WALKS = 500
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -45,7 +47,7 @@ def mutated(copy: Path, mutant: Mutant) -> Iterator[None]:
 
 def run(copy: Path, *tests: str) -> tuple[int, str]:
     """How the tests of the copy end, and what they say."""
-    environment = {**os.environ, QUICK_TO_FAIL: "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, QUICK_TO_FAIL: "1", "TEST_WALKS": str(WALKS), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
