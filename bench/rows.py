@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from shared.clock import now_ms
 from shared.database.access import Database
@@ -12,8 +14,6 @@ from shared.ids import new_conversation_id
 from shared.store import claims, conversations, turns
 from shared.store.claims import Claim
 from shared.store.turns import Ask
-
-_beating: list[Heartbeat] = []
 
 
 async def new_conversation(database: Database) -> str:
@@ -43,10 +43,11 @@ async def asked(database: Database, count: int) -> list[str]:
     return list(await asyncio.gather(*(ask() for _ in range(count))))
 
 
-async def claimed_replies(database: Database, count: int) -> list[Claim]:
-    """As many conversations, each with one reply that this process holds and beats for."""
+@asynccontextmanager
+async def claimed_replies(database: Database, count: int) -> AsyncIterator[list[Claim]]:
+    """As many conversations, each with one reply that this process holds, and beats for, during the block."""
     await asked(database, count)
     heartbeat = Heartbeat(database, "worker")
     await heartbeat.start()
-    _beating.append(heartbeat)
-    return await database.write(claims.claim, heartbeat.process_id, limit=count, now=now_ms())
+    yield await database.write(claims.claim, heartbeat.process_id, limit=count, now=now_ms())
+    await heartbeat.stop()

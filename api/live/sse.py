@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -27,6 +28,19 @@ def frame(kind: str, data: bytes, *, event_id: str | None = None) -> bytes:
     if event_id is None:
         return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (event_id.encode(), kind.encode(), data)
+
+
+Tell = Callable[[bytes], Awaitable[None]]
+
+
+class Source(Protocol):
+    """What there is to send."""
+
+    async def run(self, tell: Tell) -> None:
+        """Tells all there is to tell, as it comes."""
+
+    def end(self) -> None:
+        """There is nobody to tell any more."""
 
 
 class OpenStreams:
@@ -52,45 +66,30 @@ class OpenStreams:
 
 
 class EventStreamAnswer(Response):
-    """Sends what a stream tells until it ends or the client hangs up. It waits for clients that read slowly.
+    """Sends what a stream tells until it ends or the client hangs up. It waits for clients that read slowly."""
 
-    `run` is called with what sends one piece.
-    """
-
-    def __init__(
-        self,
-        run: Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None]],
-        *,
-        streams: OpenStreams,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, stream: Source, *, streams: OpenStreams, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(headers={**HEADERS, **(headers or {})})
         del self.headers["content-length"]
-        self._run = run
+        self._stream = stream
         self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's signature
         """Answers."""
-        with self._streams.counted():
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            sending = asyncio.create_task(self._send(send), name="event stream")
-            leaving = asyncio.create_task(_gone(receive), name="event stream's client")
-            try:
-                await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                leaving.cancel()
-                sending.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await sending
 
-    async def _send(self, send: Send) -> None:
         async def tell(chunk: bytes) -> None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
-        await self._run(tell)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        with self._streams.counted():
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            leaving = asyncio.create_task(self._end_when_gone(receive), name="event stream's client")
+            try:
+                await self._stream.run(tell)
+            finally:
+                leaving.cancel()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    async def _end_when_gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._stream.end()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ import orjson
 from api.dependencies import Resources
 from api.live.following import NOTHING, Follower, Told, place_of
 from api.live.listener import Listener
-from api.live.sse import PING, frame
+from api.live.sse import PING, Tell, frame
 from api.rendering import Row, conversation_dict, message_dict
 from api.services import reading
 from api.services.reading import ConversationView
@@ -36,9 +36,6 @@ NEWEST_MESSAGES = 50
 NEW_MESSAGES = 100
 
 
-Tell = Callable[[bytes], Awaitable[None]]
-
-
 class Stream:
     """What the streams have in common: one conversation, some replies that are followed."""
 
@@ -52,13 +49,16 @@ class Stream:
         self._resources = resources
         self._tenant_id = tenant_id
         self._followers: dict[str, Follower] = {}
+        self._listener: Listener | None = None
+        self._is_left = False
         self._deadline = asyncio.get_running_loop().time() + resources.settings.stream_seconds
 
     async def run(self, tell: Tell) -> None:
         """Tells the client all there is to tell, as it comes."""
         async with self._resources.hub.listen(self.conversation_id, to_changes=self._hears_changes) as listener:
+            self._listener = listener
             await self._begin(tell)
-            while not self._is_over() and not listener.is_over and not self._is_old():
+            while not (self._is_over() or self._is_left or listener.is_over or self._is_old()):
                 await listener.wait(self._patience())
                 try:
                     await self._go_on(listener, tell)
@@ -66,6 +66,12 @@ class Stream:
                     log.warning("a stream waits for the database: %s", error)
                     await asyncio.sleep(BEHIND_SECONDS)
                     listener.wake()
+
+    def end(self) -> None:
+        """The client has gone."""
+        self._is_left = True
+        if self._listener is not None:
+            self._listener.end()
 
     async def _begin(self, tell: Tell) -> None:
         await self._look(tell)
@@ -96,6 +102,8 @@ class Stream:
             if follower.is_over or (only_where_needed and not follower.is_stale and not follower.is_behind):
                 continue
             async for told in follower.catch_up():
+                if self._is_left:
+                    return
                 await tell(self._frame(follower, told))
 
     def _follow(self, reply_id: str, cursor: Cursor = NOTHING) -> None:

@@ -88,4 +88,4 @@ def stream_answer(resources: Resources, stream: Stream, *, headers: Mapping[str,
         return Response(status_code=204, headers=headers)
     if resources.streams.is_full:
         raise TooManyStreams("This gateway serves as many streams as it may. Try again in a moment.")
-    return EventStreamAnswer(stream.run, streams=resources.streams, headers=headers)
+    return EventStreamAnswer(stream, streams=resources.streams, headers=headers)
