@@ -62,12 +62,30 @@ class Client:
         return b"".join(message["body"] for message in self.sent[1:])
 
 
-async def test_the_answer_is_safe_with_caches_and_proxies() -> None:
-    async def run(tell: Tell) -> None:
-        await tell(b"event: a\ndata: 1\n\n")
+class Source:
+    """Tells one chunk, then waits to be ended, or breaks."""
 
+    def __init__(self, *, lasts: bool = False, breaks: bool = False) -> None:
+        self.told = asyncio.Event()
+        self._lasts = lasts
+        self._breaks = breaks
+        self._over = asyncio.Event()
+
+    async def run(self, tell: Tell) -> None:
+        await tell(b"event: a\ndata: 1\n\n")
+        self.told.set()
+        if self._breaks:
+            raise RuntimeError("broken")
+        if self._lasts:
+            await self._over.wait()
+
+    def end(self) -> None:
+        self._over.set()
+
+
+async def test_the_answer_is_safe_with_caches_and_proxies() -> None:
     client = Client()
-    answer = EventStreamAnswer(run, streams=OpenStreams(1), headers={"Location": "/here/"})
+    answer = EventStreamAnswer(Source(), streams=OpenStreams(1), headers={"Location": "/here/"})
     await answer({"type": "http", "method": "GET"}, client.receive, client.send)
     headers = dict(client.sent[0]["headers"])
     assert headers[b"content-type"] == b"text/event-stream; charset=utf-8"
@@ -80,35 +98,19 @@ async def test_the_answer_is_safe_with_caches_and_proxies() -> None:
 
 
 async def test_who_hangs_up_ends_the_stream_and_frees_its_place() -> None:
-    told = asyncio.Event()
-    ended = asyncio.Event()
-
-    async def run(tell: Tell) -> None:
-        try:
-            await tell(b": hello\n")
-            told.set()
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    client, streams = Client(), OpenStreams(1)
-    answer = EventStreamAnswer(run, streams=streams)
+    client, streams, source = Client(), OpenStreams(1), Source(lasts=True)
+    answer = EventStreamAnswer(source, streams=streams)
     answering = asyncio.create_task(answer({"type": "http", "method": "GET"}, client.receive, client.send))
-    await told.wait()
+    await source.told.wait()
     assert streams.is_full
     client.gone.set()
     await answering
-    assert ended.is_set()
     assert not streams.is_full
 
 
 async def test_a_stream_that_fails_frees_its_place_and_does_not_look_as_if_it_had_ended_well() -> None:
-    async def run(tell: Tell) -> None:
-        await tell(b": hello\n")
-        raise RuntimeError("broken")
-
     client, streams = Client(), OpenStreams(1)
-    answer = EventStreamAnswer(run, streams=streams)
+    answer = EventStreamAnswer(Source(breaks=True), streams=streams)
     with pytest.raises(RuntimeError, match="broken"):
         await answer({"type": "http", "method": "GET"}, client.receive, client.send)
     assert streams.count == 0
