@@ -17,7 +17,7 @@ from tests.fixtures.chats import Chats
 pytestmark = pytest.mark.anyio
 
 QUEUED = 10_000
-ASKED_AT_ONCE = 200
+ASKED_AT_ONCE = 50
 # So many of them in each conversation, and how many answers are waited for.
 SHAPES = [pytest.param(QUEUED, 50, id="one conversation"), pytest.param(2, 1_000, id="many conversations")]
 
