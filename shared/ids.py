@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -15,8 +16,18 @@ _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _ULID = re.compile(rf"[0-7][{_ALPHABET}]{{25}}")
 
 
+_lock = threading.Lock()
+_last = 0
+
+
 def _ulid() -> str:
+    """Larger than every one before it in this process, also within a millisecond, and not to be guessed from it."""
+    global _last
     value = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
+    with _lock:
+        if value >> 80 <= _last >> 80:
+            value = _last + 1 + secrets.randbits(64)
+        _last = value
     return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -10, -10)])
 
 

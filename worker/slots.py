@@ -42,6 +42,7 @@ class Slots:
         self._doorbell = doorbell
         self._running: dict[asyncio.Task[None], Generation] = {}
         self._claiming = 0
+        self._stops_heard: set[str] = set()
         self._draining = False
         self._wake = asyncio.Event()
         self._orphans: set[_Held] = set()
@@ -73,6 +74,8 @@ class Slots:
 
     def told_of_stop(self, reply_id: str) -> None:
         """Somebody asked for this reply to stop, or erased it. What the database says of it counts."""
+        if self._claiming:
+            self._stops_heard.add(reply_id)
         for task, generation in self._running.items():
             if generation.claim.reply_id == reply_id:
                 _ = self._spawn(self._heed_stop(task, generation))
@@ -122,9 +125,14 @@ class Slots:
             return []
         finally:
             self._claiming -= taking
+            # A stop may have come between the claim's commit and this.
+            stopped, self._stops_heard = self._stops_heard, set()
         if claimed:
             crash_point("worker.claim.committed")
-        return [self._start(claim) for claim in claimed]
+        started = [self._start(claim) for claim in claimed]
+        for reply_id in stopped:
+            self.told_of_stop(reply_id)
+        return started
 
     def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A short task that the drain waits for."""

@@ -112,7 +112,7 @@ replies = Table(
     Column("deadline_at", BigInteger, nullable=False),
     Column("stop_requested", String(16)),
     Column("selected", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
-    # Of a regeneration: once completed, the conversation goes on from it.
+    # Somebody wants the conversation to go on from it: it was chosen, or is to be once it completes.
     Column("becomes_selected", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
     Column("partial", Text),
     # The last event that the partial text has in it; of an ended reply, the one that told its end.

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, exists, func, insert, null, select, update
 
-from shared.database.models import is_live, messages, replies
+from shared.database.models import messages, replies
 from shared.errors import NotFound, NotLastTurn, NotRetryable, NotSelectable, TooManyCandidates
 from shared.ids import new_reply_id
 from shared.reply_status import OnCrash, ReplyStatus
@@ -56,9 +56,25 @@ _SELECTABLE = exists().where(
     messages.c.reply_id == replies.c.id,
 )
 _of_turn = (replies.c.conversation_id == bindparam("of_conversation"), replies.c.turn == bindparam("of_turn"))
+_sibling = replies.alias("sibling")
+# Where the turn goes on from an unfinished text only because nothing better came, a whole answer takes its place.
+_OUTDO = (
+    update(replies)
+    .where(
+        replies.c.id == bindparam("reply_id"),
+        exists().where(
+            _sibling.c.conversation_id == bindparam("of_conversation"),
+            _sibling.c.turn == bindparam("of_turn"),
+            _sibling.c.selected,
+            _sibling.c.status == ReplyStatus.INCOMPLETE,
+            ~_sibling.c.becomes_selected,
+        ),
+    )
+    .values(becomes_selected=True)
+)
 _UNSELECT = update(replies).where(*_of_turn, replies.c.selected).values(selected=False)
-# A choice holds, also against a regeneration that is still under way.
-_KEEP_CHOICE = update(replies).where(*_of_turn, is_live(replies)).values(becomes_selected=False)
+# A choice holds, also against a regeneration that is still under way, and against one that failed and is tried again.
+_KEEP_CHOICE = update(replies).where(*_of_turn).values(becomes_selected=replies.c.id == bindparam("reply_id"))
 _SELECT = update(replies).where(replies.c.id == bindparam("reply_id")).values(selected=True)
 
 
@@ -109,7 +125,8 @@ def retry(connection: Connection, tenant_id: str, reply_id: str, *, deadline_ms:
         NotLastTurn: the conversation has gone on.
         NotRetryable: it neither failed nor was cancelled.
     """
-    _lock_last_turn(connection, tenant_id, reply_id, now=now)
+    row = _lock_last_turn(connection, tenant_id, reply_id, now=now)
+    connection.execute(_OUTDO, {"reply_id": reply_id, "of_conversation": row.conversation_id, "of_turn": row.turn})
     retried = connection.execute(_RETRY, {"reply_id": reply_id, "now": now, "until": now + deadline_ms})
     if retried.rowcount == 0:
         raise NotRetryable("Only a reply that failed or was cancelled can be tried again.")
@@ -127,7 +144,7 @@ def choose(connection: Connection, tenant_id: str, reply_id: str, *, now: int) -
     if not connection.execute(select(_SELECTABLE), {"reply_id": reply_id}).scalar_one():
         raise NotSelectable("Only a reply with a text, completed or incomplete, can be selected.")
     turn = {"of_conversation": row.conversation_id, "of_turn": row.turn}
-    connection.execute(_KEEP_CHOICE, turn)
+    connection.execute(_KEEP_CHOICE, {**turn, "reply_id": reply_id})
     connection.execute(_UNSELECT, turn)
     connection.execute(_SELECT, {"reply_id": reply_id})
 

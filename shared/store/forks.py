@@ -14,6 +14,8 @@ from shared.store import moves
 
 # Rows held in memory at a time.
 CHUNK = 500
+# Copying more would keep all others from writing for more than a second.
+MAX_MESSAGES = 10_000
 _OWN = frozenset({"next_turn", "version"})
 
 
@@ -24,7 +26,7 @@ def fork(connection: Connection, tenant_id: str, conversation_id: str, *, up_to_
 
     Raises:
         NotFound: the tenant has no such conversation.
-        InvalidValue: it has not so many turns.
+        InvalidValue: it has not so many turns, or too many messages to be copied.
     """
     # Locked against a new turn, so that what is copied is of one moment.
     row = connection.execute(
@@ -36,8 +38,11 @@ def fork(connection: Connection, tenant_id: str, conversation_id: str, *, up_to_
         raise NotFound("There is no such conversation.")
     last = row.next_turn - 1
     if up_to_turn is not None and up_to_turn > last:
-        raise InvalidValue(f"The conversation has {last} turns.", pointer="#/up_to_turn")
+        raise InvalidValue(f"The conversation's last turn is {last}.", pointer="#/up_to_turn")
     up_to = last if up_to_turn is None else up_to_turn
+    copied = (messages.c.conversation_id == conversation_id) & (messages.c.turn <= up_to)
+    if connection.execute(select(func.count()).select_from(messages).where(copied)).scalar_one() > MAX_MESSAGES:
+        raise InvalidValue(f"More than {MAX_MESSAGES} messages cannot be copied.", pointer="#/up_to_turn")
     new_id = new_conversation_id()
     kept = {name: value for name, value in row._mapping.items() if name not in _OWN}  # noqa: SLF001  public, says the manual
     connection.execute(

@@ -48,3 +48,8 @@ def test_ids_sort_by_the_time_they_were_made(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_what_is_no_id_is_refused(value: str) -> None:
     assert not ids.is_id("reply", value)
+
+
+def test_ids_of_one_process_rise_also_within_a_millisecond() -> None:
+    made = [ids.new_reply_id() for _ in range(5000)]
+    assert made == sorted(set(made))

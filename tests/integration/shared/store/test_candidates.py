@@ -351,3 +351,34 @@ def test_the_next_prompt_follows_from_the_chosen_one(tables: Tables) -> None:
     tables.ask(conversation_id, "And?", now=LATER)
     said = tables(lambda connection: list(messages.history(connection, conversation_id, 2)))
     assert said == [(2, "user", "And?"), (1, "assistant", CUT_SHORT.content), (1, "user", "Hello")]
+
+
+def test_a_choice_holds_against_a_regeneration_that_failed_and_is_tried_again(tables: Tables) -> None:
+    claim = tables.running()
+    tables(moves.finish, claim, COMPLETED, now=NOW)
+    again = tables(candidates.regenerate, DEFAULT_TENANT, claim.reply_id, again=Again(MINUTE), now=NOW)
+    (held,) = tables.claim()
+    tables(moves.finish, held, Ending(ReplyStatus.FAILED), now=NOW)
+    tables(candidates.choose, DEFAULT_TENANT, claim.reply_id, now=NOW)
+    tables(candidates.retry, DEFAULT_TENANT, again, deadline_ms=MINUTE, now=NOW)
+    (held,) = tables.claim()
+    tables(moves.finish, held, COMPLETED, now=NOW)
+    assert (tables.reply(claim.reply_id)["selected"], tables.reply(again)["selected"]) == (True, False)
+
+
+@pytest.mark.parametrize("is_chosen", [False, True])
+def test_a_whole_answer_takes_the_place_of_an_unfinished_one_unless_that_was_chosen(
+    is_chosen: bool,  # noqa: FBT001  pytest passes it by name
+    tables: Tables,
+) -> None:
+    unfinished, failed = tables.asked(n=2)
+    for held in tables.claim():
+        ending = CUT_SHORT if held.reply_id == unfinished else Ending(ReplyStatus.FAILED)
+        tables(moves.finish, held, ending, now=NOW)
+    assert tables.reply(unfinished)["selected"]
+    if is_chosen:
+        tables(candidates.choose, DEFAULT_TENANT, unfinished, now=NOW)
+    tables(candidates.retry, DEFAULT_TENANT, failed, deadline_ms=MINUTE, now=NOW)
+    (held,) = tables.claim()
+    tables(moves.finish, held, COMPLETED, now=NOW)
+    assert (tables.reply(unfinished)["selected"], tables.reply(failed)["selected"]) == (is_chosen, not is_chosen)

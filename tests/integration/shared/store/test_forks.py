@@ -194,3 +194,14 @@ def test_many_rows_are_copied_some_at_a_time(tables: Tables, monkeypatch: pytest
     source = answered(tables, *(f"{number}?" for number in range(5)))
     copy = fork(tables, source)
     assert said(tables, copy) == said(tables, source)
+
+
+def test_a_conversation_with_too_many_messages_is_not_copied(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would keep all others from writing for too long."""
+    monkeypatch.setattr(forks, "MAX_MESSAGES", 2)
+    conversation_id = tables.conversation()
+    for _ in range(3):
+        tables.ask(conversation_id)
+    with pytest.raises(InvalidValue):
+        tables(forks.fork, DEFAULT_TENANT, conversation_id, up_to_turn=None, now=NOW)
+    assert tables(forks.fork, DEFAULT_TENANT, conversation_id, up_to_turn=2, now=NOW)

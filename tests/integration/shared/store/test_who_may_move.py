@@ -193,7 +193,8 @@ TABLE: dict[str, tuple[Move, dict[str, Cell]]] = {
     "regenerate": (regenerate, of((*LIVE, *ENDED), STAYS)),
     "choose": (
         choose,
-        of((*LIVE, *ENDED), NotSelectable) | of(("completed", "incomplete"), STAYS),
+        of((*LIVE, *ENDED), NotSelectable)
+        | {"completed": Made("completed"), "incomplete": Made("incomplete")},  # It is noted that somebody chose.
     ),
     "retry": (
         retry,
