@@ -7,7 +7,7 @@ and the reader gets that as a snapshot: never a silent gap.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
 import orjson
@@ -75,8 +75,14 @@ class Follower:
         if self.cursor < FIRST:
             self.cursor = FIRST
             yield Told(EventKind.QUEUED, orjson.dumps({"reply_id": self.reply_id}), FIRST)
-        has_gap = False
-        while not has_gap:
+        told = self.cursor
+        # The row before the log: a log that was read before would lack what the row knows, and nothing be missing.
+        row = await self._row()
+        if row is not None and self.cursor.token > row["token"]:
+            # One that was further than this row ever got saw another history, such as one before a backup.
+            yield self._snapshot(row)
+        has_gap = has_ended = False
+        while row is not None and not has_gap:
             events = await self._logged()
             for event in events:
                 if not self.cursor.is_followed_by(event.cursor):
@@ -84,12 +90,22 @@ class Follower:
                     break
                 self.cursor = event.cursor
                 # An end in the log may have been followed by another try; the row knows.
-                if not event.kind.is_terminal:
+                has_ended = event.kind.is_terminal
+                if not has_ended:
                     yield Told(event.kind, event.data, event.cursor)
             if len(events) < READ_AT_ONCE:
                 break
-        async for told in self._compare(has_gap=has_gap):
-            yield told
+        if has_ended and row is not None and not _is_ended(row):
+            row = await self._row()
+        for each in self._compare(row, told=told, has_gap=has_gap):
+            yield each
+
+    async def _row(self) -> Row | None:
+        """The reply as the database has it, or None if it is gone."""
+        try:
+            return await self._resources.database.read(reading.reply, self._tenant_id, self.reply_id)
+        except NotFound:
+            return None
 
     async def _logged(self) -> list[Event]:
         try:
@@ -98,27 +114,38 @@ class Follower:
             log.debug("a reply's log could not be read: %s", error)
             return []
 
-    async def _compare(self, *, has_gap: bool) -> AsyncIterator[Told]:
-        """Tells what the row knows beyond the log."""
-        try:
-            row = await self._resources.database.read(reading.reply, self._tenant_id, self.reply_id)
-        except NotFound:
+    def _compare(self, row: Row | None, *, told: Cursor, has_gap: bool) -> Iterator[Told]:
+        """Tells what the row knows beyond the log. `told` is where the reader was before the log was read."""
+        if row is None:
             self.is_over = True
             data = orjson.dumps({"reply_id": self.reply_id})
             yield Told(EventKind.CANCELLED, data, Cursor(self.cursor.token + 1, 0))
             return
         place = place_of(row)
-        is_ended = ReplyStatus(row["status"]).is_terminal
-        # One that was further than this row ever got saw another history, such as one before a backup.
-        is_lost = self.cursor.token > row["token"]
-        if is_lost or (place > self.cursor and not (is_ended and self.cursor.is_followed_by(place))):
-            self.cursor = place
-            yield Told("snapshot", orjson.dumps({"reply": reply_dict(row)}), place)
-            self.is_behind = has_gap and not is_ended
-        else:
-            self.is_behind = has_gap and not is_ended
+        is_ended = _is_ended(row)
+        if place > self.cursor and not self._is_on_its_way(place, is_ended=is_ended):
+            yield self._snapshot(row)
+        self.is_behind = has_gap and not is_ended
         if is_ended:
             self.is_over = True
             self.cursor = place
+            if told == place:
+                return  # The reader of a turn may have been told the end of one reply and not of another.
             kind = EventKind.of_status(ReplyStatus(row["status"]))
             yield Told(kind, orjson.dumps({"reply": reply_dict(row)}), place)
+
+    def _is_on_its_way(self, place: Cursor, *, is_ended: bool) -> bool:
+        """Whether the row is ahead by one event that has no text, and is told in a moment."""
+        if not self.cursor.is_followed_by(place):
+            return False
+        return is_ended or (place.seq == 0 and self._resources.hub.is_connected)
+
+    def _snapshot(self, row: Row) -> Told:
+        """The row. One that has ended leaves the reader where it is: the end's id says that the end was told."""
+        if not _is_ended(row):
+            self.cursor = place_of(row)
+        return Told("snapshot", orjson.dumps({"reply": reply_dict(row)}), self.cursor)
+
+
+def _is_ended(row: Row) -> bool:
+    return ReplyStatus(row["status"]).is_terminal

@@ -161,6 +161,12 @@ class TurnStream(Stream):
             await tell(frame("message.created", data, event_id=self._cursor()))
         await self._catch_up(tell)
 
+    async def _go_on(self, listener: Listener, tell: Tell) -> None:
+        await super()._go_on(listener, tell)
+        if self._is_over():
+            # Perhaps there is a new candidate that nobody has begun with.
+            await self._look(tell)
+
     async def _look(self, tell: Tell) -> None:
         """Looks for candidates that were asked for meanwhile, too."""
         turn = self._turn

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from shared.database.access import Database
 from tests.fixtures.valkey import Valkey
 from tests.integration.api.gateway import Gateway, PlayedWorker, running_gateway
+from tests.integration.api.streaming import ServedGateway, StreamingWorker, serving_gateway, streaming_worker
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +46,24 @@ async def worker(database: Database, shared_valkey: Valkey) -> AsyncIterator[Pla
         played = PlayedWorker(database, redis)
         await played.start()
         yield played
+
+
+@pytest.fixture
+async def streams(environment: pytest.MonkeyPatch) -> AsyncIterator[ServedGateway]:  # noqa: ARG001  Its settings.
+    """A gateway for the test on a port of its own, since a stream needs a connection."""
+    async with serving_gateway() as running:
+        yield running
+
+
+@pytest.fixture
+async def other(streams: ServedGateway) -> AsyncIterator[ServedGateway]:  # noqa: ARG001  The first one.
+    """A second gateway on the same database and Redis."""
+    async with serving_gateway() as running:
+        yield running
+
+
+@pytest.fixture
+async def speaking(database: Database, shared_valkey: Valkey) -> AsyncIterator[StreamingWorker]:
+    """A worker beside them that says what the test lets it say."""
+    async with streaming_worker(database, shared_valkey.client_url) as worker:
+        yield worker
