@@ -48,6 +48,12 @@ _LIVE_OF_CONVERSATION = (
     )
     .order_by(replies.c.turn, replies.c.candidate)
 )
+_PLACES = (
+    select(replies.c.id, replies.c.status, replies.c.token, replies.c.partial_cursor)
+    .where(replies.c.conversation_id == bindparam("conversation_id"))
+    .order_by(replies.c.turn.desc(), replies.c.candidate.desc())
+    .limit(bindparam("limit"))
+)
 _COUNT_TURNS_AHEAD = select(func.count(distinct(replies.c.turn))).where(
     replies.c.conversation_id == bindparam("conversation_id"),
     replies.c.turn < bindparam("turn"),
@@ -75,6 +81,12 @@ def of_turn(connection: Connection, conversation_id: str, turn: int) -> Sequence
 def live(connection: Connection, conversation_id: str) -> Sequence[RowMapping]:
     """The replies of a conversation that are not terminal, in order."""
     found = connection.execute(_LIVE_OF_CONVERSATION, {"conversation_id": conversation_id})
+    return found.mappings().all()
+
+
+def places(connection: Connection, conversation_id: str, *, limit: int) -> Sequence[RowMapping]:
+    """How far the newest replies of a conversation have come, without what they say."""
+    found = connection.execute(_PLACES, {"conversation_id": conversation_id, "limit": limit})
     return found.mappings().all()
 
 

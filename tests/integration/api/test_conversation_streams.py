@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from shared.database.access import Database
+from tests.fixtures.chats import Chats
 from tests.fixtures.event_stream import EventReader, Told, Transcript, listening
-from tests.integration.api.streaming import ServedGateway, StreamingWorker
+from tests.fixtures.workers import NO_REDIS
+from tests.integration.api.streaming import ServedGateway, StreamingWorker, serving_gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -132,3 +135,25 @@ async def test_deleting_the_conversation_ends_its_streams(streams: ServedGateway
                 ("reply.cancelled", turn["replies"][0]["id"])
             ]
     assert (await streams.client.get(path)).status_code == 404
+
+
+async def test_a_reply_that_came_and_went_between_two_looks_is_told(
+    environment: pytest.MonkeyPatch, database: Database, speaking: StreamingWorker
+) -> None:
+    """Without Redis a gateway looks once a second, and a fast model is done by then."""
+    chats = Chats(database)
+    environment.setenv("REDIS_URL", NO_REDIS)
+    async with serving_gateway() as gateway:
+        conversation_id = await gateway.new_conversation()
+        async with listening(gateway.client, f"/conversations/{conversation_id}/events/") as stream:
+            await stream.expect("snapshot")
+            for number in range(2):
+                (reply_id,) = await chats.ask(conversation_id, f"Question {number}")
+                speaker = await speaking.speak(reply_id)
+                speaker.say(f"Answer {number}")
+                await (speaker.complete() if number else speaker.fail())
+                created = await stream.expect("message.created")
+                assert created.data["message"]["content"] == f"Question {number}"
+                told = await _until(stream, "reply.completed" if number else "reply.failed")
+                assert told[-1].reply["id"] == reply_id
+                assert told[-1].reply["content"] == f"Answer {number}"

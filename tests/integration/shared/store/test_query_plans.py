@@ -95,6 +95,7 @@ ONE_ROW: dict[str, Callable[[Tables, str], object]] = {
     "message of a turn": lambda tables, id_: tables(messages.of_turn, id_, 2),
     "append": lambda tables, id_: tables(turns.append, DEFAULT_TENANT, id_, role="user", content="m", now=NOW),
     "history": lambda tables, id_: tables(lambda connection: list(messages.history(connection, id_, 3))),
+    "places": lambda tables, id_: tables(replies.places, id_, limit=9),
     "page of messages": lambda tables, id_: tables(messages.page, id_, limit=9, before=(3, 0)),
 }
 
