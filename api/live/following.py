@@ -88,10 +88,10 @@ class Follower:
                 if not self.cursor.is_followed_by(event.cursor):
                     has_gap = True
                     break
-                self.cursor = event.cursor
                 # An end in the log may have been followed by another try; the row knows.
                 has_ended = event.kind.is_terminal
                 if not has_ended:
+                    self.cursor = event.cursor
                     yield Told(event.kind, event.data, event.cursor)
             if len(events) < READ_AT_ONCE:
                 break
@@ -138,7 +138,10 @@ class Follower:
         """Whether the row is ahead by one event that has no text, and is told in a moment."""
         if not self.cursor.is_followed_by(place):
             return False
-        return is_ended or (place.seq == 0 and self._resources.hub.is_connected)
+        if is_ended:
+            # Of what was shown of a try that others ended, less may be kept.
+            return place.token == self.cursor.token or self.cursor.seq == 0 or self.cursor == FIRST
+        return place.seq == 0 and self._resources.hub.is_connected
 
     def _snapshot(self, row: Row) -> Told:
         """The row. One that has ended leaves the reader where it is: the end's id says that the end was told."""
