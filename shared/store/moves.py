@@ -318,7 +318,9 @@ def settle(connection: Connection, conversation_id: str, turn: int) -> None:
         return
     for row in rows:
         if row.message_id is not None:
-            connection.execute(update(replies).where(replies.c.id == row.id).values(selected=True))
+            # It was not chosen, also where it is a regeneration: a whole answer may still outdo it.
+            by_default = update(replies).where(replies.c.id == row.id).values(selected=True, becomes_selected=False)
+            connection.execute(by_default)
             return
 
 

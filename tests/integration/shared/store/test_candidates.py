@@ -382,3 +382,17 @@ def test_a_whole_answer_takes_the_place_of_an_unfinished_one_unless_that_was_cho
     (held,) = tables.claim()
     tables(moves.finish, held, COMPLETED, now=NOW)
     assert (tables.reply(unfinished)["selected"], tables.reply(failed)["selected"]) == (is_chosen, not is_chosen)
+
+
+def test_a_whole_answer_takes_the_place_of_an_unfinished_regeneration_too(tables: Tables) -> None:
+    """Nobody chose that one: it was only the first with a text."""
+    failed = tables.running()
+    finish(tables, failed, FAILED)
+    unfinished = regenerate(tables, failed.reply_id)
+    (held,) = tables.claim(now=LATER)
+    finish(tables, held, CUT_SHORT)
+    assert tables.reply(unfinished)["selected"]
+    retry(tables, failed.reply_id)
+    (held,) = tables.claim(now=LATER)
+    finish(tables, held)
+    assert (tables.reply(unfinished)["selected"], tables.reply(failed.reply_id)["selected"]) == (False, True)
