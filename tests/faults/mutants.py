@@ -94,7 +94,7 @@ OTHERS = [
     Mutant(
         "a regeneration under way overrules a choice",
         "candidates",
-        "connection.execute(_KEEP_CHOICE, turn)",
+        'connection.execute(_KEEP_CHOICE, {**turn, "reply_id": reply_id})',
         "pass",
         seen_by=f"{STORE_TESTS}/test_candidates.py",
     ),

@@ -80,6 +80,10 @@ class GatewayRules(AskingRules):
         self.attempt(refusal, candidates.retry, DEFAULT_TENANT, row.id, deadline_ms=deadline_ms, now=self.now)
         if refusal is None:
             self.step.retried = row.id
+            selected = self.world.selected((row.conversation_id, row.turn))
+            if selected is not None and selected.status == "incomplete" and selected.id not in self.promises.chosen:
+                self.outcomes["retry for a whole answer"] += 1
+                self.promises.wanted.add(row.id)
 
     # --- whole conversations ---
 
@@ -113,6 +117,9 @@ class GatewayRules(AskingRules):
                 answers = [getattr(world.answers.get(row.id), "content", None) for row in (old, new)]
                 assert answers[0] == answers[1]
                 self.promises.asked[new.id] = made
+                for those in (self.promises.wanted, self.promises.chosen):
+                    if old.id in those:
+                        those.add(new.id)
             texts = [old.candidate for old in ended if old.id in world.answers]
             chosen = [old.candidate for old in ended if old.selected] or texts[:1]
             assert [new.candidate for new in copied if new.selected] == chosen

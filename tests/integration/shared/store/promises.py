@@ -137,7 +137,8 @@ class Promises:
     before: World
     said: dict[TurnKey, tuple[str, str]] = field(default_factory=dict)
     asked: dict[str, str] = field(default_factory=dict)  # replies that were accepted, and their conversations
-    wanted: set[str] = field(default_factory=set)  # regenerations that take the selection once they are completed
+    wanted: set[str] = field(default_factory=set)  # replies that take the selection once they are completed
+    chosen: set[str] = field(default_factory=set)  # replies that somebody chose, and nobody another one since
 
     def judge(self, after: World, step: Step) -> None:
         """Nothing is promised that does not hold."""
@@ -213,14 +214,15 @@ class Promises:
             assert new.stop_requested in (old.stop_requested, StopRequest.CANCEL)
 
     def _selection(self, turn: TurnKey, candidates: list[Row[Any]], after: World, step: Step) -> None:
-        """The first that is completed, unless one was chosen; a regeneration; at the end, the first with a text."""
+        """The first that is completed, unless one was chosen; one that is wanted; at the end, the first with a text."""
         before = self.before.selected(turn)
         expected = before.id if before else None
         completed = [row.id for row in candidates if row.status == "completed" and self._was_live(row.id)]
         assert len(completed) <= 1
         if turn in step.chosen:
             expected = step.chosen[turn]
-            self.wanted -= {row.id for row in candidates if row.status in LIVE}
+            self.wanted -= {row.id for row in candidates}
+            self.chosen = self.chosen - {row.id for row in candidates} | {expected}
         elif completed and (expected is None or completed[0] in self.wanted):
             expected = completed[0]
         elif expected is None and all(row.status in TERMINAL for row in candidates):

@@ -16,7 +16,7 @@ from tests.integration.shared.rows import Tables
 from tests.integration.shared.store.gateway_rules import MAX_CANDIDATES, GatewayRules
 from tests.integration.shared.store.sweeper_rules import SweeperRules
 
-# What happens on any fifty walks or so; a walk that never gets there proves nothing.
+# What happens on any fifty walks or so: such as get nowhere prove nothing.
 USUAL = frozenset(
     {
         *(

@@ -11,7 +11,7 @@ from tests.integration.shared.rows import Tables
 from tests.integration.shared.store.state_machine import USUAL, walk
 
 # About half a minute each; tests/faults goes on longer ones, and lets this go on until it meets a mutant.
-WALKS = int(os.environ.get("TEST_WALKS", "40" if CHOSEN == POSTGRESQL else "60"))
+WALKS = int(os.environ.get("TEST_WALKS", "60" if CHOSEN == POSTGRESQL else "120"))
 
 # A failure is made short before it is shown.
 pytestmark = pytest.mark.timeout(900)
