@@ -48,7 +48,9 @@ class Listeners:
         """Listens to the end; the first connections are dropped after so many events each."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             for events in drop_after:
-                await self.connect(listened, events=events)
+                # The last event before a drop may have been the end, after which there is nothing to connect for.
+                if listened.shown.ended is None:
+                    await self.connect(listened, events=events)
             while listened.shown.ended is None:
                 await self.connect(listened)
 
