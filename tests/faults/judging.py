@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+import pytest
 from sqlalchemy import Connection, Row, RowMapping, Table, func, select
 
+from shared.clock import now_ms
 from shared.database.models import attempts, is_live, messages, replies
 from shared.errors import StorageError
 from shared.reply_status import ReplyStatus
@@ -68,6 +70,12 @@ def read_books(connection: Connection) -> Books:
     return Books(rows(messages), rows(replies), rows(attempts), hear_witness(connection))
 
 
+def _live(connection: Connection) -> Sequence[Row[Any]]:
+    shown = ("id", "turn", "status", "attempt", "worker_id", "stop_requested", "created_at", "available_at")
+    columns = [replies.c[name] for name in (*shown, "started_at", "deadline_at")]
+    return connection.execute(select(*columns).where(is_live(replies)).order_by(replies.c.turn).limit(5)).all()
+
+
 def _count_live(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(replies).where(is_live(replies))).scalar_one())
 
@@ -81,7 +89,10 @@ async def all_ended(installation: Installation, *, seconds: float = ENDED_WITHIN
         except StorageError:
             return False  # The database is what was harmed.
 
-    await until(is_so, seconds=seconds)
+    try:
+        await until(is_so, seconds=seconds)
+    except AssertionError:
+        pytest.fail(f"still live at {now_ms()}: {await installation.database.read(_live)}")
 
 
 async def judge(

@@ -6,11 +6,14 @@ import random
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, func, select
 
-from shared.reply_status import ReplyError, ReplyStatus
+from shared.database.models import attempts
+from shared.reply_status import AttemptOutcome, ReplyError, ReplyStatus
 from tests.faults.asking import Client
 from tests.faults.installation import Installation
 from tests.faults.judging import judge
+from tests.faults.patience import until
 from tests.fixtures.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -32,9 +35,15 @@ async def _start(installation: Installation, clock: Clock) -> None:
     """All processes on one machine, whose clock this is."""
     for _ in range(2):
         installation.add_gateway(environment=clock.environment)
-        # Little room, so that replies are queued, running and waiting for their next try when the clock is set.
+        # Little room, so that replies are queued and running when the clock is set.
         installation.add_worker(slots=3, environment=clock.environment)
     await installation.ready()
+
+
+def _retried(connection: Connection) -> int:
+    return int(
+        connection.execute(select(func.count()).where(attempts.c.outcome == AttemptOutcome.RETRIED)).scalar_one()
+    )
 
 
 @pytest.mark.sqlite
@@ -45,13 +54,35 @@ async def test_a_machine_whose_clock_is_set_under_load_goes_on(
 ) -> None:
     await _start(installation, clock)
     for _ in range(2):
-        model = chance.choice(["demo-300ms", "demo-1000ms", "demo-fail-429-once"])
+        model = chance.choice(["demo-300ms", "demo-1000ms"])
         await client.ask_many(REPLIES, turns=TURNS, model=model, deadline_seconds=LONG_DEADLINE)
         clock.set_ahead(seconds)
         await client.ask_many(REPLIES, turns=TURNS, model=model, deadline_seconds=LONG_DEADLINE)
         clock.set_ahead(0)
     books = await judge(installation, client)
     assert "lost" not in books.outcomes, "nobody is taken for dead because of it"
+
+
+@pytest.mark.sqlite
+@pytest.mark.xfail(reason="a next try that was set by a clock which was ahead is waited for", strict=True)
+async def test_a_next_try_does_not_wait_for_a_clock_that_was_set_back(
+    installation: Installation, client: Client, clock: Clock
+) -> None:
+    """Asked at the right time, failed while the clock was ahead, to be tried again within the minute."""
+    patience = {"ASYNCCHAT_FIRST_BYTE_SECONDS": "3", "ASYNCCHAT_RETRY_BASE_SECONDS": "20"}
+    installation.add_worker(environment={**clock.environment, **patience})
+    installation.add_gateway(environment=clock.environment)
+    await installation.ready()
+    await client.ask_many(REPLIES, model="demo-silent-once", deadline_seconds=LONG_DEADLINE)
+    await installation.model_has_been_asked(REPLIES)
+    clock.set_ahead(HOUR)
+
+    async def all_are_to_be_tried_again() -> bool:
+        return await installation.database.read(_retried) == REPLIES
+
+    await until(all_are_to_be_tried_again)
+    clock.set_ahead(0)
+    await judge(installation, client, seconds=120)
 
 
 @pytest.mark.sqlite

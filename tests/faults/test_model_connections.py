@@ -36,9 +36,9 @@ def proxy(demo: DemoProcess) -> Iterator[FaultProxy]:
         yield proxy
 
 
-async def _start(installation: Installation, proxy: FaultProxy) -> None:
+async def _start(installation: Installation, proxy: FaultProxy, **settings: str) -> None:
     for _ in range(2):
-        environment = {"OPENAI_BASE_URL": f"http://127.0.0.1:{proxy.port}/v1", **PATIENCE}
+        environment = {"OPENAI_BASE_URL": f"http://127.0.0.1:{proxy.port}/v1", **PATIENCE, **settings}
         installation.add_worker(environment=environment)
     await installation.start(gateways=1, workers=0)
 
@@ -67,8 +67,8 @@ async def _all_are_being_told(client: Client) -> None:
 async def test_connections_that_are_reset_in_the_middle_of_answers(
     installation: Installation, client: Client, proxy: FaultProxy
 ) -> None:
-    await _start(installation, proxy)
-    await client.ask_many(REPLIES, model="demo-8000ms")
+    await _start(installation, proxy, ASYNCCHAT_RETRY_BASE_SECONDS="0.5")
+    await client.ask_many(REPLIES, model="demo-4000ms")
     await _all_are_being_told(client)
     proxy.reset()
     books = await judge(installation, client)

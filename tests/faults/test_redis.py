@@ -199,7 +199,6 @@ async def test_slow(installation: Installation, client: Client, *, proxy: FaultP
     await judge(installation, client)
 
 
-@quick
 async def test_absent_from_the_start(installation: Installation, client: Client) -> None:
     await _start(installation, redis_url=NO_REDIS)
     await _is_answered_now(installation, client)
