@@ -109,8 +109,9 @@ def _inner_scope(scope: Scope, request_id: str) -> Scope:
     inner = {**scope, "path": _documented_spelling(scope["path"])}
     inner["state"] = {**scope.get("state", {}), "request_id": request_id}
     if scope["method"] == "HEAD":
-        # The server drops the body by the method that it saw itself.
+        # The server drops the body by the method that it saw itself. A stream need not even begin.
         inner["method"] = "GET"
+        inner["state"]["is_head"] = True
     return inner
 
 

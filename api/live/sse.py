@@ -74,8 +74,11 @@ class EventStreamAnswer(Response):
         self._stream = stream
         self._streams = streams
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers."""
+        if scope.get("state", {}).get("is_head"):
+            await super().__call__(scope, receive, send)
+            return
 
         async def tell(chunk: bytes) -> None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})

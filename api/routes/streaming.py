@@ -78,14 +78,26 @@ def _invalid(after: str | None) -> InvalidCursor:
     return InvalidCursor("This is not the id of an event here.", pointer="?after" if after is not None else _HEADER)
 
 
-def stream_answer(resources: Resources, stream: Stream, *, headers: Mapping[str, str] | None = None) -> Response:
-    """The stream as an answer, or 204 where the client has been told the end.
+def require_room(resources: Resources) -> None:
+    """Refuses what would be one stream too many.
+
+    Raises:
+        TooManyStreams: this gateway serves as many as it may.
+    """
+    if resources.streams.is_full:
+        raise TooManyStreams("This gateway serves as many streams as it may. Try again in a moment.")
+
+
+def stream_answer(
+    resources: Resources, stream: Stream, *, headers: Mapping[str, str] | None = None, has_room: bool = False
+) -> Response:
+    """The stream as an answer, or 204 where the client has been told the end. With `has_room` it is served for sure.
 
     Raises:
         TooManyStreams: this gateway serves as many as it may.
     """
     if isinstance(stream, ReplyStream | TurnStream) and stream.is_told:
         return Response(status_code=204, headers=headers)
-    if resources.streams.is_full:
-        raise TooManyStreams("This gateway serves as many streams as it may. Try again in a moment.")
+    if not has_room:
+        require_room(resources)
     return EventStreamAnswer(stream, streams=resources.streams, headers=headers)

@@ -37,6 +37,7 @@ from api.routes.streaming import (
     LAST_EVENT_PARAMETER,
     STREAM,
     AfterEvent,
+    require_room,
     stream_answer,
     turn_cursors_of,
     wants_events,
@@ -81,10 +82,14 @@ async def ask(
     waiting = wait_of(request, wait)
     resources, tenant_id = resources_of(request), tenant_of(request)
     cursors = turn_cursors_of(request, None) if wants_events(request) else None
+    if cursors is not None:
+        # Before it is accepted: who is refused asks again.
+        require_room(resources)
     turn = await replies.ask(resources, tenant_id, conversation_id, body=body, keyed=keyed_request(request))
     if cursors is not None:
         location = {"Location": turn_path(turn)}
-        return stream_answer(resources, TurnStream(resources, tenant_id, turn, cursors=cursors), headers=location)
+        stream = TurnStream(resources, tenant_id, turn, cursors=cursors)
+        return stream_answer(resources, stream, headers=location, has_room=True)
     if waiting.seconds > 0:
         patience = Patience(waiting.seconds, request.receive)
         turn = await replies.wait_for_turn(resources, tenant_id, turn, patience=patience)

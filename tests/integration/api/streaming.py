@@ -18,6 +18,7 @@ from shared.clock import now_ms
 from shared.database.access import Database
 from shared.ending import Ending, Failure, Usage
 from shared.notices import Notifier
+from shared.reply_events import DEFAULT_BOUNDS, LogBounds
 from shared.reply_status import AttemptOutcome, ReplyError, ReplyStatus
 from shared.settings import get_settings
 from shared.store import moves, takeovers, workers
@@ -43,7 +44,9 @@ async def serving_gateway() -> AsyncIterator[ServedGateway]:
     """One gateway with the settings in the environment, served as `asyncchat api` serves it."""
     get_settings.cache_clear()
     app = create_app()
-    config = uvicorn.Config(app, http="httptools", lifespan="on", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app, http="httptools", lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=5
+    )
     server = uvicorn.Server(config)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -61,6 +64,8 @@ async def serving_gateway() -> AsyncIterator[ServedGateway]:
                 yield gateway
             finally:
                 await client.aclose()
+                # As a signal would: open streams end at once.
+                gateway.resources.hub.release()
                 server.should_exit = True
                 await task
 
@@ -115,9 +120,9 @@ class Speaker:
 class StreamingWorker(PlayedWorker):
     """A worker that beats, and tells each word it says."""
 
-    def __init__(self, database: Database, redis: Redis) -> None:
+    def __init__(self, database: Database, redis: Redis, *, bounds: LogBounds = DEFAULT_BOUNDS) -> None:
         super().__init__(database, redis)
-        self.notifier = Notifier(redis)
+        self.notifier = Notifier(redis, bounds=bounds)
 
     async def speak(self, reply_id: str) -> Speaker:
         """Claims what is due, and begins with this reply."""
@@ -153,10 +158,12 @@ class StreamingWorker(PlayedWorker):
 
 
 @asynccontextmanager
-async def streaming_worker(database: Database, redis_url: str) -> AsyncIterator[StreamingWorker]:
+async def streaming_worker(
+    database: Database, redis_url: str, *, bounds: LogBounds = DEFAULT_BOUNDS
+) -> AsyncIterator[StreamingWorker]:
     """A worker for the block."""
     async with Redis.from_url(redis_url) as redis:
-        worker = StreamingWorker(database, redis)
+        worker = StreamingWorker(database, redis, bounds=bounds)
         await worker.start()
         worker.notifier.start()
         beating = asyncio.create_task(worker.beat_forever())
