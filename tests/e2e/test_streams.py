@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from tests.e2e.listening import Listened, Listeners, place
 from tests.faults.asking import Client
-from tests.faults.installation import Installation
+from tests.faults.installation import Installation, Member
 from tests.faults.patience import until
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.valkey import Valkey
@@ -71,6 +71,10 @@ async def _are_exact(client: Client, all_listened: Sequence[Listened]) -> None:
         assert listened.shown.ended == stored
         assert stored["content"]
         assert listened.shown.text == stored["content"], listened.shown.kinds
+
+
+async def _said(member: Member, words: str) -> bool:
+    return words in member.said
 
 
 async def _all_show(all_listened: Sequence[Listened], holds: Callable[[Listened], bool]) -> None:
@@ -134,7 +138,8 @@ async def test_what_a_frozen_worker_says_when_it_wakes_is_never_seen(
     with zombie.frozen():
         installation.add_worker(slots=FEWER)
         await _all_show(all_listened, lambda each: each.shown.restarts > 0 and bool(each.shown.text))
-    # It goes on with what the model has sent it meanwhile, while the other worker still speaks.
+    # It wakes to what the model has sent it meanwhile, while the other worker still speaks.
+    await until(lambda: _said(zombie, "others took"))
     assert any(each.shown.ended is None for each in all_listened)
     await asyncio.gather(*listening)
     await _are_exact(client, all_listened)
