@@ -15,6 +15,9 @@ from shared.store import claims, conversations, turns
 from shared.store.claims import Claim
 from shared.store.turns import Ask
 
+# A write that waits for longer than ten seconds is refused.
+AT_ONCE = 500
+
 
 async def new_conversation(database: Database) -> str:
     """Its id."""
@@ -40,7 +43,10 @@ async def asked(database: Database, count: int) -> list[str]:
         await database.write(turns.ask, DEFAULT_TENANT, conversation_id, asked=question, now=now_ms())
         return conversation_id
 
-    return list(await asyncio.gather(*(ask() for _ in range(count))))
+    conversation_ids: list[str] = []
+    while len(conversation_ids) < count:
+        conversation_ids += await asyncio.gather(*(ask() for _ in range(min(AT_ONCE, count - len(conversation_ids)))))
+    return conversation_ids
 
 
 @asynccontextmanager

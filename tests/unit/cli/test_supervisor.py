@@ -153,10 +153,14 @@ def test_a_second_request_to_stop_kills_at_once(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_waiting(make_supervisor: MakeSupervisor, number: signal.Signals) -> None:
-    with make_supervisor() as supervisor:
-        os.kill(os.getpid(), number)
-        with pytest.raises(StopRequested):
-            supervisor.run()
+    before = signal.signal(number, signal.SIG_DFL)  # `nohup` has its children ignore one of them.
+    try:
+        with make_supervisor() as supervisor:
+            os.kill(os.getpid(), number)
+            with pytest.raises(StopRequested):
+                supervisor.run()
+    finally:
+        signal.signal(number, before)
 
 
 def test_the_signal_handlers_of_before_come_back(make_supervisor: MakeSupervisor) -> None:
