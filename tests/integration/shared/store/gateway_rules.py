@@ -104,7 +104,8 @@ class GatewayRules(AskingRules):
     def check_copies(self, source: str, made: str, *, up_to: int) -> None:
         """The same replies with the same answers, but for those that are live; each turn goes on from one."""
         world = self.tables(World.look)
-        own = {"id", "conversation_id", "selected"}
+        # A copy that is selected where its model was not is so by default; who wants to be is seen when it ends.
+        own = {"id", "conversation_id", "selected", "becomes_selected"}
         for turn, rows in self.world.turns.items():
             if turn[0] != source or turn[1] > up_to:
                 continue
