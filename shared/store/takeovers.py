@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, bindparam, case, exists, literal, null, select, update
+from sqlalchemy import BigInteger, Connection, Row, bindparam, case, exists, func, literal, null, select, update
 
-from shared.database.models import is_live, is_queued, is_running, replies, workers
+from shared.database.models import attempts, is_live, is_queued, is_running, replies, workers
 from shared.ending import TOO_LATE, Ending, Failure
 from shared.reply_status import AttemptOutcome, IncompleteReason, OnCrash, ReplyError, ReplyStatus, StopRequest
 from shared.store import conversations as conversation_rows
@@ -70,8 +70,10 @@ _EXPIRE = (
 )
 # Clocks of machines that are kept right differ by far less.
 CLOCK_STEP_MS = 60_000
-# What has not been tried since it was queued, at first or again, is available from that instant on.
-_queued_at = case((replies.c.tries == 0, replies.c.available_at), else_=replies.c.created_at)
+_last_end = select(func.max(attempts.c.ended_at)).where(attempts.c.reply_id == replies.c.id).scalar_subquery()
+# What has not been tried since it was queued, at first or again, is available from that instant on; what waits for its
+# next try was queued when the one before ended.
+_queued_at = case((replies.c.tries == 0, replies.c.available_at), else_=func.coalesce(_last_end, replies.c.created_at))
 _from_future = (
     is_queued(replies)
     & (replies.c.available_at > bindparam("now"))
@@ -82,7 +84,14 @@ _STAMP_AGAIN = (
     .where(_from_future)
     .values(
         available_at=bindparam("now"),
-        deadline_at=bindparam("now", type_=BigInteger) + replies.c.deadline_at - _queued_at,
+        deadline_at=case(
+            (replies.c.tries == 0, bindparam("now", type_=BigInteger) + replies.c.deadline_at - replies.c.available_at),
+            (
+                replies.c.created_at > bindparam("now"),
+                bindparam("now", type_=BigInteger) + replies.c.deadline_at - replies.c.created_at,
+            ),
+            else_=replies.c.deadline_at,
+        ),
         created_at=case((replies.c.created_at > bindparam("now"), bindparam("now")), else_=replies.c.created_at),
     )
 )

@@ -64,7 +64,6 @@ async def test_a_machine_whose_clock_is_set_under_load_goes_on(
 
 
 @pytest.mark.sqlite
-@pytest.mark.xfail(reason="a next try that was set by a clock which was ahead is waited for", strict=True)
 async def test_a_next_try_does_not_wait_for_a_clock_that_was_set_back(
     installation: Installation, client: Client, clock: Clock
 ) -> None:
