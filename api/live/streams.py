@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ NEWEST_MESSAGES = 50
 NEW_MESSAGES = 100
 
 
-class Stream:
+class Stream(ABC):
     """What the streams have in common: one conversation, some replies that are followed."""
 
     # Whether it is told of every change of the conversation, and whether an event of a reply that it does not follow
@@ -112,8 +113,9 @@ class Stream:
         if reply_id not in self._followers:
             self._followers[reply_id] = Follower(self._resources, self._tenant_id, reply_id, cursor)
 
+    @abstractmethod
     def _frame(self, follower: Follower, told: Told) -> bytes:
-        raise NotImplementedError
+        """The event as this kind of stream writes it."""
 
     def _is_over(self) -> bool:
         return all(follower.is_over for follower in self._followers.values())
