@@ -178,6 +178,16 @@ async def read_after(redis: Redis, reply_id: str, cursor: Cursor) -> Sequence[Ev
     return await _read(redis, reply_id, min=f"({cursor}", max="+", count=READ_AT_ONCE)
 
 
+async def read_last(redis: Redis, reply_id: str) -> Cursor | None:
+    """The last logged event, or None where there is no log.
+
+    Raises:
+        RedisError: Redis does not answer.
+    """
+    entries: Any = await redis.xrevrange(log_key(reply_id), count=1)
+    return Cursor.parse(entries[0][0].decode()) if entries else None
+
+
 async def read_token(redis: Redis, reply_id: str, token: int) -> Sequence[Event]:
     """All logged events of one token, so those of one try.
 

@@ -78,8 +78,8 @@ class Follower:
         told = self.cursor
         # The row before the log: a log that was read before would lack what the row knows, and nothing be missing.
         row = await self._row()
-        if row is not None and self.cursor.token > row["token"]:
-            # One that was further than this row ever got saw another history, such as one before a backup.
+        if row is not None and await self._is_beyond(row):
+            # One that was further than this reply ever got saw another history, such as one before a backup.
             yield self._snapshot(row)
         has_gap = has_ended = False
         while row is not None and not has_gap:
@@ -106,6 +106,17 @@ class Follower:
             return await self._resources.database.read(reading.reply, self._tenant_id, self.reply_id)
         except NotFound:
             return None
+
+    async def _is_beyond(self, row: Row) -> bool:
+        """Whether the reader is at an event that has not been."""
+        if self.cursor.token != row["token"] or self.cursor <= place_of(row):
+            return self.cursor.token > row["token"]
+        try:
+            # The row is up to a second behind the log.
+            last = await reply_events.read_last(self._resources.redis, self.reply_id)
+        except (RedisError, OSError):
+            return False
+        return last is not None and last < self.cursor
 
     async def _logged(self) -> list[Event]:
         try:

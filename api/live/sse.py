@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Protocol
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+log = logging.getLogger(__name__)
+
+# A client that takes nothing for so long is given up, and its place is free for another; it may resume where it was.
+STALLED_SECONDS = 60.0
 # A comment, and one line end only: strict parsers take an empty line for the end of an event without a type.
 PING = b": ping\n"
 HEADERS = {
@@ -66,7 +72,11 @@ class OpenStreams:
 
 
 class EventStreamAnswer(Response):
-    """Sends what a stream tells until it ends or the client hangs up. It waits for clients that read slowly."""
+    """Sends what a stream tells until it ends or the client hangs up. It waits for clients that read slowly.
+
+    Raises:
+        ClientDisconnect: the client has stopped reading.
+    """
 
     def __init__(self, stream: Source, *, streams: OpenStreams, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(headers={**HEADERS, **(headers or {})})
@@ -81,7 +91,12 @@ class EventStreamAnswer(Response):
             return
 
         async def tell(chunk: bytes) -> None:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            try:
+                async with asyncio.timeout(STALLED_SECONDS):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except TimeoutError:
+                log.info("a stream's client has read nothing for %g seconds and is given up", STALLED_SECONDS)
+                raise ClientDisconnect from None
 
         with self._streams.counted():
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

@@ -53,6 +53,7 @@ class Stream(ABC):
         self._tenant_id = tenant_id
         self._followers: dict[str, Follower] = {}
         self._listener: Listener | None = None
+        self._has_begun = False
         self._is_left = False
         self._deadline = asyncio.get_running_loop().time() + resources.settings.stream_seconds
 
@@ -60,11 +61,14 @@ class Stream(ABC):
         """Tells the client all there is to tell, as it comes."""
         async with self._resources.hub.listen(self.conversation_id, to_changes=self._hears_changes) as listener:
             self._listener = listener
-            await self._begin(tell)
             while not (self._is_over() or self._is_left or listener.is_over or self._is_old()):
-                await listener.wait(self._patience())
                 try:
-                    await self._go_on(listener, tell)
+                    if self._has_begun:
+                        await listener.wait(self._patience())
+                        await self._go_on(listener, tell)
+                    else:
+                        await self._begin(tell)
+                        self._has_begun = True
                 except StorageError as error:
                     log.warning("a stream waits for the database: %s", error)
                     await asyncio.sleep(BEHIND_SECONDS)
@@ -163,6 +167,7 @@ class TurnStream(Stream):
         if self._is_new:
             data = orjson.dumps({"message": message_dict(self._turn.message)})
             await tell(frame("message.created", data, event_id=self._cursor()))
+            self._is_new = False
         await self._catch_up(tell)
 
     async def _go_on(self, listener: Listener, tell: Tell) -> None:

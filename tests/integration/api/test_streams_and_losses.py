@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
+from api.live.following import Follower
 from shared import reply_events
 from shared.database.access import Database
+from shared.errors import StorageError
 from shared.reply_status import ReplyStatus
 from tests.fixtures.event_stream import EventReader, Told, Transcript, listening
 from tests.fixtures.valkey import Valkey
@@ -121,6 +123,46 @@ async def test_a_wipe_between_the_catching_up_and_the_end_leaves_the_text_exact(
     assert shown.ended
     assert shown.text == TEXT
     assert shown.snapshots
+
+
+async def test_a_place_where_nothing_has_been_yet_gets_a_snapshot(
+    streams: ServedGateway, speaking: StreamingWorker
+) -> None:
+    """As after a backup was restored, or by a client that makes it up."""
+    path, speaker = await _begun(streams, speaking)
+    speaker.say(*FIRST)
+    await speaking.flush()
+    await speaker.save()
+    for after in (f"{speaker.claim.token}-999", f"{speaker.claim.token + 7}-3"):
+        async with listening(streams.client, path, after=after) as stream:
+            assert (await stream.expect("snapshot")).reply["content"] == "".join(FIRST)
+    shown = Transcript()
+    async with listening(streams.client, path, after=f"{speaker.claim.token}-999") as stream:
+        shown.take(await stream.expect("snapshot"))
+        speaker.say(*SECOND, *THIRD)
+        await speaker.complete()
+        await _show_rest(stream, shown)
+    assert shown.text == TEXT
+
+
+async def test_a_stream_whose_beginning_meets_a_database_that_is_away_begins_a_moment_later(
+    streams: ServedGateway, speaking: StreamingWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, speaker = await _begun(streams, speaking)
+    speaker.say(*FIRST)
+    await speaking.flush()
+    look, failures = Follower._row, iter([StorageError("away")])
+
+    async def fail_once(follower: Follower) -> object:
+        for error in failures:
+            raise error
+        return await look(follower)
+
+    monkeypatch.setattr(Follower, "_row", fail_once)
+    shown = Transcript()
+    async with listening(streams.client, path) as stream:
+        await _show(stream, shown, "".join(FIRST))
+    assert (shown.snapshots, shown.attempt) == (0, 0)
 
 
 async def test_once_the_log_has_expired_there_is_a_snapshot_and_the_end(

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 import pytest
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from api.live import sse
 from api.live.sse import PING, EventStreamAnswer, OpenStreams, frame
 from shared import reply_events
 from shared.reply_events import Cursor
@@ -115,3 +117,18 @@ async def test_a_stream_that_fails_frees_its_place_and_does_not_look_as_if_it_ha
         await answer({"type": "http", "method": "GET"}, client.receive, client.send)
     assert streams.count == 0
     assert client.sent[-1]["more_body"]
+
+
+async def test_who_stops_reading_is_given_up_and_frees_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "STALLED_SECONDS", 0.01)
+    client, streams = Client(), OpenStreams(1)
+
+    async def send(message: Message) -> None:
+        await client.send(message)
+        if message["type"] == "http.response.body":
+            await client.gone.wait()
+
+    answer = EventStreamAnswer(Source(lasts=True), streams=streams)
+    with pytest.raises(ClientDisconnect):
+        await answer({"type": "http", "method": "GET"}, client.receive, send)
+    assert streams.count == 0
