@@ -142,8 +142,11 @@ def _duplicated_rows(history: History, stored: Stored) -> Iterator[Finding]:
             yield Finding(Kind.DUPLICATED, f"{conversation_id}/{turn}", f"{count} messages share the turn")
     more = Counter((each.conversation_id, each.turn) for each in history.regenerations if each.is_accepted)
     for ask in history.asks:
-        if (place := ask.place) is None or not (replies := stored.replies_of.get(place)):
+        if (place := ask.place) is None:
             continue
+        replies = stored.replies_of.get(place, ())
+        if not replies and any(accepted.reply_ids for accepted in ask.accepted):
+            continue  # Each of them is told as lost by its own id.
         wanted = ask.n + more[place]
         candidates = {reply.candidate for reply in replies}
         if len(replies) > wanted or len(candidates) < len(replies):

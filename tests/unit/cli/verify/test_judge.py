@@ -140,6 +140,19 @@ def test_more_candidates_than_were_asked_for_are_duplicated_and_fewer_are_lost()
     assert (Kind.LOST, "key-1") in _found(fewer, good)
 
 
+def test_an_ask_that_was_answered_without_replies_has_lost_them() -> None:
+    """As when they were erased while the request waited for them."""
+    asked, good = history(), stored()
+    (accepted,) = asked.asks[0].accepted
+    asked.asks[0].accepted = {replace(accepted, reply_ids=frozenset())}
+    gone = replace(
+        good,
+        replies=[each for each in good.replies if each.turn != 1],
+        messages=[each for each in good.messages if each.turn != 1 or each.role == "user"],
+    )
+    assert (Kind.LOST, "key-1") in _found(asked, gone)
+
+
 def test_an_ask_that_was_refused_and_is_stored_is_duplicated() -> None:
     asked = history()
     refused = Ask("key-3", "This is key-3", "demo-fast", on_busy=REJECT, conversation_id=CONVERSATION, refusals=[409])
