@@ -20,6 +20,10 @@ from api.edge import Edge
 from api.live.hub import Hub
 from api.live.shutdown import told_of_shutdown
 from api.live.sse import OpenStreams
+from api.openai_compat.routes import chat as openai_chat
+from api.openai_compat.routes import conversations as openai_conversations
+from api.openai_compat.routes import models as openai_models
+from api.openai_compat.routes import responses as openai_responses
 from api.openapi_document import DESCRIPTION, TAGS, openapi_document
 from api.routes import candidates, conversations, docs, health, messages, models, replies, turns
 from shared import logging as log_lines
@@ -40,7 +44,11 @@ from shared.sweeper import Sweeper
 from shared.upkeep import Upkeep
 
 # In the order in which requests look for their route: the busiest first.
-_MODULES = (turns, replies, candidates, conversations, messages, models, health, docs)
+_MODULES = (
+    *(turns, replies, candidates, conversations, messages, models),
+    *(openai_responses, openai_conversations, openai_chat, openai_models),
+    *(health, docs),
+)
 STOP_SECONDS = 1.0
 
 

@@ -49,7 +49,7 @@ class Edge:
             if exchange.status is not None:
                 raise  # The answer has begun: the server can only cut the connection.
             answer = problem_answer(
-                {"state": {"request_id": exchange.request_id}},
+                {"path": scope["path"], "state": {"request_id": exchange.request_id}},
                 "internal_error",
                 detail="An unexpected error. It is in the server's log under this request_id.",
             )

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from api.openai_compat.errors import error_answer, speaks_openai
 from api.problems import CATALOGUE
 from shared.errors import InvalidValue, OutcomeUnknown, RequestError, StorageBusy, StorageError
 
@@ -55,9 +56,11 @@ def problem_answer(
     headers: dict[str, str] | None = None,
     status: int | None = None,
 ) -> Response:
-    """The answer for one error of the catalogue."""
+    """The answer for one error of the catalogue, in the dialect of the path."""
     problem = CATALOGUE[code]
     status = status or problem.status or 500
+    if speaks_openai(scope.get("path", "")):
+        return error_answer(code, status=status, message=detail, errors=errors, headers=headers)
     content = {
         "type": f"/errors/{code}",
         "title": problem.title,
@@ -154,6 +157,9 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         allowed = _allowed_methods(request)
         detail = f"Allowed here: {allowed}."
         return problem_answer(request.scope, "method_not_allowed", detail=detail, headers={"Allow": allowed})
+    if error.status_code == 404 and speaks_openai(request.scope["path"]):
+        problem = CATALOGUE["not_supported"]
+        return problem_answer(request.scope, "not_supported", detail=f"{problem.cause} {problem.cure}")
     code = _OF_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
     return problem_answer(request.scope, code, detail=CATALOGUE[code].cause, status=error.status_code)
 

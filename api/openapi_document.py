@@ -21,6 +21,10 @@ TAGS = [
     {"name": "Replies", "description": "Answers in the making, and made."},
     {"name": "Messages", "description": "What was said, page by page."},
     {"name": "Models", "description": "The names to choose from."},
+    {"name": "OpenAI: responses", "description": "As OpenAI's SDKs ask for them; see docs/openai.md."},
+    {"name": "OpenAI: conversations", "description": "The same conversations, and what was said in them as items."},
+    {"name": "OpenAI: chat completions", "description": "Nothing is kept: what was said comes with each request."},
+    {"name": "OpenAI: models", "description": "The names to choose from."},
     {"name": "Health", "description": "For whoever runs this."},
     {"name": "Documentation", "description": "What error codes mean."},
 ]

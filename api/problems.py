@@ -34,6 +34,27 @@ _REQUEST_PROBLEMS = (
         "Compare the request with the API's documentation at /docs.",
     ),
     Problem(
+        "unsupported_parameter",
+        400,
+        "This is not supported",
+        "The request asks under `/v1` for something that OpenAI's API has and this server does not.",
+        "The message says what to do instead.",
+    ),
+    Problem(
+        "cannot_cancel",
+        400,
+        "This response cannot be cancelled",
+        "The response has ended, and it was not made in the background.",
+        "Cancel responses while they are being made.",
+    ),
+    Problem(
+        "not_supported",
+        404,
+        "Not supported",
+        "There is nothing at this address under `/v1`, although OpenAI's API may have something there.",
+        "What is supported are responses, conversations, chat completions and models.",
+    ),
+    Problem(
         "not_found",
         404,
         "Not found",
@@ -144,6 +165,13 @@ _REQUEST_PROBLEMS = (
         "Too many streams",
         "This gateway serves as many streams of events as it may (ASYNCCHAT_MAX_STREAMS).",
         "Try again after the seconds in Retry-After, or wait for the reply with `?wait=`.",
+    ),
+    Problem(
+        "not_finished",
+        503,
+        "The answer is not there yet",
+        "This gateway is stopping while the request waits for an answer, which goes on being made.",
+        "Fetch the answer by its id, or repeat the request with the same Idempotency-Key.",
     ),
     Problem(
         "storage_busy",

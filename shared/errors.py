@@ -9,6 +9,8 @@ AsyncChatError
 │   │   ├── NotLastTurn      the conversation has gone on since that turn
 │   │   ├── NotSelectable    the reply has no text to go on from
 │   │   └── NotRetryable     the reply neither failed nor was cancelled
+│   ├── CannotCancel         the response has ended, and its client has it
+│   ├── NotFinished          the process had to stop waiting for the answer
 │   ├── TooManyStreams       this process serves as many streams as it may
 │   ├── TooManyCandidates    the turn has as many replies as it may have
 │   ├── InvalidValue         a value is outside what is allowed; names the field
@@ -70,6 +72,18 @@ class NotRetryable(Conflict):
     """The reply neither failed nor was cancelled."""
 
     code = "not_retryable"
+
+
+class CannotCancel(RequestError):
+    """The response has ended, and its client has it."""
+
+    code = "cannot_cancel"
+
+
+class NotFinished(RequestError):
+    """The answer was not there when the process had to stop waiting for it. It is still being made."""
+
+    code = "not_finished"
 
 
 class TooManyStreams(RequestError):

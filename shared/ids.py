@@ -13,6 +13,9 @@ import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
+_ULIDS = 1 << 128
+# Farther than ids of one millisecond lie apart, so that no two replies come to the same.
+_BETWEEN_TRIES = 1 << 70
 _ULID = re.compile(rf"[0-7][{_ALPHABET}]{{25}}")
 
 
@@ -28,6 +31,10 @@ def _ulid() -> str:
         if value >> 80 <= _last >> 80:
             value = _last + 1 + secrets.randbits(64)
         _last = value
+    return _written(value)
+
+
+def _written(value: int) -> str:
     return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -10, -10)])
 
 
@@ -39,6 +46,14 @@ def new_conversation_id() -> str:
 def new_message_id() -> str:
     """A fresh `msg_…`."""
     return "msg_" + _ulid()
+
+
+def answer_id(reply_id: str, attempt: int) -> str:
+    """The id of the message that this try at a reply makes, if any: known from the beginning to whoever tells of it."""
+    value = 0
+    for character in reply_id.partition("_")[2]:
+        value = value << 5 | _ALPHABET.index(character)
+    return "msg_" + _written((value + (attempt - 1) * _BETWEEN_TRIES) % _ULIDS)
 
 
 def new_reply_id() -> str:

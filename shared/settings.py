@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     # How long a repeated request is known by its Idempotency-Key.
     idempotency_seconds: float = Field(86_400, ge=60)
 
+    # How long after its last change a conversation is forgotten that was not to be stored.
+    ephemeral_seconds: float = Field(600, ge=10)
+
     # How many events of a reply are kept for those who resume its stream, and for how long after the last one.
     events_max: int = Field(10_000, ge=100)
     events_seconds: int = Field(600, ge=10)

@@ -14,11 +14,13 @@ from shared.clock import now_ms
 from shared.database.access import Database
 from shared.errors import StorageError
 from shared.settings import Settings
-from shared.store import idempotency
+from shared.store import conversations, idempotency
 
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 60.0
+# A write that takes out more would make others wait.
+FORGET_AT_ONCE = 50
 # Between two helpings, so that what people wait for is written first.
 PAUSE_SECONDS = 0.1
 
@@ -29,6 +31,7 @@ class Upkeep:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._key_lifetime_ms = int(1000 * settings.idempotency_seconds)
+        self._ephemeral_ms = int(1000 * settings.ephemeral_seconds)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -51,7 +54,18 @@ class Upkeep:
                 log.exception("upkeep failed")
 
     async def run(self) -> None:
-        """Forgets the idempotency keys that are too old."""
+        """Forgets the idempotency keys that are too old, and conversations that were to be kept for a moment only."""
+        await self._forget_keys()
+        await self._forget_conversations()
+
+    async def _forget_conversations(self) -> None:
+        while found := await self._database.read(
+            conversations.old_ephemeral, before=now_ms() - self._ephemeral_ms, limit=FORGET_AT_ONCE
+        ):
+            await self._database.write(conversations.forget, found)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _forget_keys(self) -> None:
         while await self._database.read(idempotency.has_older, before=now_ms() - self._key_lifetime_ms):
             await self._database.write(idempotency.forget, before=now_ms() - self._key_lifetime_ms)
             await asyncio.sleep(PAUSE_SECONDS)

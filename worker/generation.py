@@ -110,7 +110,13 @@ class Generation:
         if cursor == self._saved:
             return True
         try:
-            await self._bench.database.write(moves.save_partial, self.claim, self.stream.sent_text, cursor=str(cursor))
+            await self._bench.database.write(
+                moves.save_partial,
+                self.claim,
+                self.stream.sent_text,
+                cursor=str(cursor),
+                lengths=list(self.stream.lengths),
+            )
         except Lost:
             return False
         except StorageError as error:

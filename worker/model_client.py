@@ -30,7 +30,7 @@ _MAX_COUNT = 2**31 - 1
 # How a call breaks off: the SDK's errors, what its HTTP layers let through, and what reading JSON raises.
 _BREAKS = (OpenAIError, httpx2.HTTPError, aiohttp.ClientError, ValueError, RecursionError)
 
-# Native parameter names that the chat completions API spells the same.
+# Parameter names that the chat completions API spells the same.
 _SAME_NAMES = (
     "temperature",
     "top_p",
@@ -39,6 +39,8 @@ _SAME_NAMES = (
     "seed",
     "stop",
     "reasoning_effort",
+    "response_format",
+    "verbosity",
 )
 
 

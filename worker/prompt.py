@@ -5,6 +5,8 @@ The instructions and the new message always stay; of what was said before, the n
 
 from __future__ import annotations
 
+import sys
+
 from sqlalchemy import Connection
 
 from shared.store import messages
@@ -25,7 +27,12 @@ def estimate_tokens(text: str) -> int:
 
 
 def build(connection: Connection, claim: Claim, *, budget: int) -> list[Message]:
-    """The messages for the model: instructions, as much history as fits into `budget` tokens, and the new message."""
+    """The messages for the model: instructions, as much history as fits into `budget` tokens, and the new message.
+
+    Who asked for no truncation gets all of the history, and the provider's own error if that is too much for the model.
+    """
+    if claim.parameters.get("truncation") == "disabled":
+        budget = sys.maxsize
     instructions = [{"role": "system", "content": claim.instructions}] if claim.instructions else []
     left = budget - sum(estimate_tokens(message["content"]) for message in instructions)
     turns: list[list[Message]] = []  # newest first, and newest first within

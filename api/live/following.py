@@ -109,8 +109,9 @@ class Follower:
 
     async def _is_beyond(self, row: Row) -> bool:
         """Whether the reader is at an event that has not been."""
-        if self.cursor.token != row["token"] or self.cursor <= place_of(row):
-            return self.cursor.token > row["token"]
+        token: int = row["token"]
+        if self.cursor.token != token or self.cursor <= place_of(row):
+            return self.cursor.token > token
         try:
             # The row is up to a second behind the log.
             last = await reply_events.read_last(self._resources.redis, self.reply_id)

@@ -92,8 +92,8 @@ class Stream(ABC):
                 listener.should_look = listener.should_look or self._hears_of_others
             elif (told := follower.take(event)) is not None:
                 chunks.append(self._frame(follower, told))
-        if chunks:
-            await tell(b"".join(chunks))
+        if chunk := b"".join(chunks):
+            await tell(chunk)
         if listener.should_look or not self._resources.hub.is_connected:
             listener.should_look = False
             await self._look(tell)
@@ -111,7 +111,11 @@ class Stream(ABC):
             async for told in follower.catch_up():
                 if self._is_left:
                     return
-                await tell(self._frame(follower, told))
+                await self._pass_on(tell, follower, told)
+
+    async def _pass_on(self, tell: Tell, follower: Follower, told: Told) -> None:
+        """Tells what catching up has found."""
+        await tell(self._frame(follower, told))
 
     def _follow(self, reply_id: str, cursor: Cursor = NOTHING) -> None:
         if reply_id not in self._followers:

@@ -16,7 +16,8 @@ from api.rendering import message_dict
 from api.routes.documentation import APPEND_EXAMPLES, BODY, LINK, ConversationId, Limit, answer, problems
 from api.schemas.requests import AppendMessageBody
 from api.schemas.responses import Message, MessagePage
-from api.services import conversations
+from api.services import messages
+from shared.store.turns import Said
 
 router = APIRouter(route_class=JsonRoute, tags=["Messages"])
 
@@ -37,7 +38,7 @@ async def list_messages(
     after: Annotated[str | None, Query(description="`next_cursor` of the page before, reading forwards.")] = None,
 ) -> Response:
     """The newest messages; `next_cursor` as `before` leads back in time. With `after` reading goes forwards."""
-    rows = await conversations.page_of_messages(
+    rows = await messages.page(
         resources_of(request),
         tenant_of(request),
         conversation_id,
@@ -70,7 +71,8 @@ async def append(
     body: Annotated[AppendMessageBody, Body(openapi_examples=APPEND_EXAMPLES)],
 ) -> Response:
     """Asks for nothing: it is for a history from elsewhere. The next turn's answer follows from it."""
-    message = await conversations.append_message(
-        resources_of(request), tenant_of(request), conversation_id, body, keyed=keyed_request(request)
+    said = [Said(body.content, body.role)]
+    (message,) = await messages.append(
+        resources_of(request), tenant_of(request), conversation_id, said=said, keyed=keyed_request(request)
     )
     return json_answer(message_dict(message), status=201)

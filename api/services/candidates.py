@@ -34,6 +34,17 @@ async def cancel(resources: Resources, tenant_id: str, reply_id: str, *, receive
         NotFound: the tenant has no such reply.
     """
 
+    present = await request_stop(resources, tenant_id, reply_id)
+    return await wait_for_reply(resources, tenant_id, present, patience=Patience(CANCEL_WAIT_SECONDS, receive))
+
+
+async def request_stop(resources: Resources, tenant_id: str, reply_id: str) -> Row:
+    """`cancel` without the waiting.
+
+    Raises:
+        NotFound: the tenant has no such reply.
+    """
+
     def write(connection: Connection) -> tuple[Stopped, Row]:
         stopped = stops.cancel(connection, tenant_id, reply_id, now=now_ms())
         return stopped, reading.reply(connection, tenant_id, reply_id)
@@ -46,7 +57,7 @@ async def cancel(resources: Resources, tenant_id: str, reply_id: str, *, receive
         # The next turn of the conversation may have waited for it.
         following = await resources.database.read(claims.due_in, present["conversation_id"], now=now_ms())
         resources.doorbell.ring(following)
-    return await wait_for_reply(resources, tenant_id, present, patience=Patience(CANCEL_WAIT_SECONDS, receive))
+    return present
 
 
 async def regenerate(

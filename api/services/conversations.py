@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,19 +12,19 @@ from sqlalchemy import Connection
 from api.dependencies import Resources
 from api.live.waiting import Awaited, wait_until
 from api.rendering import Row
-from api.schemas.requests import AppendMessageBody, ChangeConversationBody, CreateConversationBody, ForkBody
+from api.schemas.requests import ChangeConversationBody, CreateConversationBody, ForkBody
 from api.services import reading
 from api.services.keyed_write import Making, write_once
 from api.services.reading import ConversationView
 from api.services.replies import Patience, asked_of, ring, tell_stopped, wait_for_turn
 from shared.clock import now_ms
-from shared.errors import NotFound, StorageError
+from shared.errors import InvalidValue, NotFound, StorageError
 from shared.ids import new_conversation_id
-from shared.store import conversations, forks, messages, replies, stops, turns
+from shared.store import conversations, forks, replies, stops, turns
 from shared.store.conversations import Order
 from shared.store.idempotency import KeyedRequest
 from shared.store.stops import Stopped
-from shared.store.turns import Turn
+from shared.store.turns import Said, Turn
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +57,15 @@ async def create(
     *,
     keyed: KeyedRequest | None,
     patience: Patience,
+    said: Sequence[Said] = (),
 ) -> Created:
-    """A new conversation, with its first turn if the body has a message.
+    """A new conversation in which this was `said`, with its first turn if the body has a message.
 
     Raises:
         IdempotencyMismatch: the key was used for another request.
         StorageError: it was not stored, or nobody knows.
     """
-    made = await write_once(resources.database, keyed, _creation(resources, tenant_id, body))
+    made = await write_once(resources.database, keyed, _creation(resources, tenant_id, body, said))
     turn = made.result.turn
     if turn is None:
         return made.result
@@ -81,7 +82,9 @@ async def create(
         return made.result
 
 
-def _creation(resources: Resources, tenant_id: str, body: CreateConversationBody) -> Making[Created]:
+def _creation(
+    resources: Resources, tenant_id: str, body: CreateConversationBody, said: Sequence[Said]
+) -> Making[Created]:
     now = now_ms()
     values = _columns(body, set(type(body).model_fields)) | {
         "id": new_conversation_id(),
@@ -93,6 +96,8 @@ def _creation(resources: Resources, tenant_id: str, body: CreateConversationBody
 
     def make(connection: Connection) -> Created:
         conversations.create(connection, values)
+        if said:
+            turns.append(connection, tenant_id, values["id"], said=said, now=now)
         if asked is not None:
             turns.ask(connection, tenant_id, values["id"], asked=asked, now=now)
         return _read_created(connection, tenant_id, values["id"], has_turn=asked is not None)
@@ -157,6 +162,36 @@ async def page(
     return await resources.database.read(
         conversations.page, tenant_id, limit=limit, after=after, order=order, end_user=end_user
     )
+
+
+async def page_after(
+    resources: Resources, tenant_id: str, *, limit: int, after: str | None, order: Order
+) -> Sequence[Row]:
+    """`page`, from behind the conversation of this id on.
+
+    Raises:
+        InvalidValue: the tenant has no such conversation.
+    """
+
+    def read(connection: Connection) -> Sequence[Row]:
+        place = None
+        if after is not None:
+            row = conversations.get(connection, tenant_id, after)
+            if row is None:
+                raise InvalidValue("There is no such conversation.", pointer="?after")
+            place = (row["updated_at"], row["id"])
+        return conversations.page(connection, tenant_id, limit=limit, after=place, order=order, end_user=None)
+
+    return await resources.database.read(read)
+
+
+async def head(resources: Resources, tenant_id: str, conversation_id: str) -> Row:
+    """A conversation without what was said in it.
+
+    Raises:
+        NotFound: the tenant has no such conversation.
+    """
+    return await resources.database.read(reading.existing, tenant_id, conversation_id)
 
 
 async def change(
@@ -226,61 +261,3 @@ async def fork(
         Making("conversation", make=make, id_of=lambda view: str(view.row["id"]), find=find),
     )
     return made.result
-
-
-async def append_message(
-    resources: Resources, tenant_id: str, conversation_id: str, body: AppendMessageBody, *, keyed: KeyedRequest | None
-) -> Row:
-    """Adds a message that asks for nothing.
-
-    Raises:
-        NotFound: the tenant has no such conversation.
-        IdempotencyMismatch: the key was used for another request.
-    """
-
-    def make(connection: Connection) -> Row:
-        return turns.append(connection, tenant_id, conversation_id, role=body.role, content=body.content, now=now_ms())
-
-    made = await write_once(
-        resources.database,
-        keyed,
-        Making(
-            "message",
-            make=make,
-            id_of=lambda message: f"{conversation_id}/{message['turn']}",
-            find=_message_finder(tenant_id),
-        ),
-    )
-    if made.is_new:
-        resources.announce(conversation_id)
-    return made.result
-
-
-def _message_finder(tenant_id: str) -> Callable[[Connection, str], Row]:
-    def find(connection: Connection, resource_id: str) -> Row:
-        conversation_id, _, number = resource_id.partition("/")
-        return reading.opening(connection, tenant_id, conversation_id, int(number))
-
-    return find
-
-
-async def page_of_messages(
-    resources: Resources,
-    tenant_id: str,
-    conversation_id: str,
-    *,
-    limit: int,
-    before: tuple[int, int] | None,
-    after: tuple[int, int] | None,
-) -> Sequence[Row]:
-    """Up to `limit` messages in ascending order: the first ones after `after`, else the last ones before `before`.
-
-    Raises:
-        NotFound: the tenant has no such conversation.
-    """
-
-    def read(connection: Connection) -> Sequence[Row]:
-        reading.existing(connection, tenant_id, conversation_id)
-        return messages.page(connection, conversation_id, limit=limit, before=before, after=after)
-
-    return await resources.database.read(read)

@@ -65,21 +65,33 @@ async def ask(
         StorageError: it was not stored, or nobody knows.
     """
     asked = asked_of(body, resources.settings)
+    return await ask_in(resources, tenant_id, lambda _connection: conversation_id, asked=asked, keyed=keyed)
+
+
+async def ask_in(
+    resources: Resources,
+    tenant_id: str,
+    find_place: Callable[[Connection], str],
+    *,
+    asked: Ask,
+    keyed: KeyedRequest | None,
+) -> Turn:
+    """`ask` in the conversation that `find_place` finds or makes, in the same transaction."""
+
+    def make(connection: Connection) -> Turn:
+        return turns.ask(connection, tenant_id, find_place(connection), asked=asked, now=now_ms())
+
     made = await write_once(
         resources.database,
         keyed,
-        Making(
-            "turn",
-            make=lambda connection: turns.ask(connection, tenant_id, conversation_id, asked=asked, now=now_ms()),
-            id_of=lambda turn: turn.resource_id,
-            find=turn_finder(tenant_id),
-        ),
+        Making("turn", make=make, id_of=lambda turn: turn.resource_id, find=turn_finder(tenant_id)),
     )
     crash_point("api.ask.committed")
     if made.is_new:
-        tell_stopped(resources, conversation_id, made.result.stopped)
-        ring(resources, made.result.replies)
-        resources.announce(conversation_id)
+        turn = made.result
+        tell_stopped(resources, turn.conversation_id, turn.stopped)
+        ring(resources, turn.replies)
+        resources.announce(turn.conversation_id)
     return made.result
 
 

@@ -81,6 +81,7 @@ messages = Table(
     Column("position", Integer, nullable=False),
     Column("role", String(16), nullable=False),
     Column("content", Text, nullable=False),
+    # What the content does not say: the `role` where it is one that models are told as `system`.
     Column("parts", JSON(none_as_null=True)),
     Column("reply_id", String(64), unique=True),
     Column("created_at", BigInteger, nullable=False),
@@ -117,6 +118,12 @@ replies = Table(
     Column("partial", Text),
     # The last event that the partial text has in it; of an ended reply, the one that told its end.
     Column("partial_cursor", String(64)),
+    # The characters of each piece that the partial text went out in.
+    Column("partial_lengths", JSON(none_as_null=True)),
+    # Instead of the conversation's, for this reply alone.
+    Column("instructions", Text),
+    # What a request in OpenAI's dialect said that only this dialect tells again; null for the native one.
+    Column("request", JSON(none_as_null=True)),
     Column("error_code", String(64)),
     Column("error_message", Text),
     Column("error_retryable", Boolean(create_constraint=False)),
@@ -166,6 +173,7 @@ _partial_index("ix_replies_held", replies.c.worker_id, where=_RUNNING)
 _partial_index("ix_replies_live_turns", replies.c.conversation_id, replies.c.turn, replies.c.candidate, where=_LIVE)
 _partial_index("ix_replies_live_deadline", replies.c.deadline_at, where=_LIVE)
 _partial_index("uq_replies_selected", replies.c.conversation_id, replies.c.turn, where="selected", unique=True)
+_partial_index("ix_conversations_ephemeral", conversations.c.updated_at, where="kind = 'ephemeral'")
 Index("ix_replies_recent", replies.c.tenant_id, replies.c.id)
 
 attempts = Table(

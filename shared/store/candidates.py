@@ -44,7 +44,15 @@ _RETRY = (
         **dict.fromkeys(
             (
                 *("stop_requested", "error_code", "error_message", "error_retryable", "incomplete_reason"),
-                *("input_tokens", "output_tokens", "partial", "partial_cursor", "started_at", "finished_at"),
+                *(
+                    "input_tokens",
+                    "output_tokens",
+                    "partial",
+                    "partial_cursor",
+                    "partial_lengths",
+                    "started_at",
+                    "finished_at",
+                ),
             ),
             null(),
         ),
@@ -108,6 +116,8 @@ def regenerate(connection: Connection, tenant_id: str, reply_id: str, *, again: 
             "parameters": {**row.parameters, **(again.parameters or {})},
             "metadata": dict(row.metadata if again.metadata is None else again.metadata),
             "on_crash": again.on_crash or row.on_crash,
+            "instructions": row.instructions,
+            "request": row.request,
             "becomes_selected": True,
             "available_at": now,
             "deadline_at": now + again.deadline_ms,
@@ -141,12 +151,17 @@ def choose(connection: Connection, tenant_id: str, reply_id: str, *, now: int) -
         NotSelectable: it is not completed, nor incomplete with a text.
     """
     row = _lock_last_turn(connection, tenant_id, reply_id, now=now)
-    if not connection.execute(select(_SELECTABLE), {"reply_id": reply_id}).scalar_one():
+    if not is_selectable(connection, reply_id):
         raise NotSelectable("Only a reply with a text, completed or incomplete, can be selected.")
     turn = {"of_conversation": row.conversation_id, "of_turn": row.turn}
     connection.execute(_KEEP_CHOICE, {**turn, "reply_id": reply_id})
     connection.execute(_UNSELECT, turn)
     connection.execute(_SELECT, {"reply_id": reply_id})
+
+
+def is_selectable(connection: Connection, reply_id: str) -> bool:
+    """Whether the reply has a text that a conversation could go on from."""
+    return bool(connection.execute(select(_SELECTABLE), {"reply_id": reply_id}).scalar_one())
 
 
 def _lock_last_turn(connection: Connection, tenant_id: str, reply_id: str, *, now: int) -> Row[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, func, insert, null, select, update
 
 from shared.database.models import attempts, conversations, is_live, is_queued, replies
 from shared.reply_status import ReplyStatus
@@ -57,7 +57,7 @@ class Claim:
             parameters=row.parameters,
             deadline_at=row.deadline_at,
             becomes_selected=row.becomes_selected,
-            instructions=instructions,
+            instructions=row.instructions if row.instructions is not None else instructions,
         )
 
 
@@ -93,6 +93,7 @@ _CLAIM = (
         started_at=func.coalesce(replies.c.started_at, bindparam("now")),
         partial=None,
         partial_cursor=None,
+        partial_lengths=null(),
     )
     .returning(replies)
 )

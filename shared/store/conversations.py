@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 
-from shared.database.models import conversations
+from shared.database.models import conversations, is_live, replies
 
 Order = Literal["asc", "desc"]
+# `ephemeral` ones are kept for as long as their answer is fetched, and shown in no list.
+Kind = Literal["chat", "ephemeral"]
 
 _INSERT = insert(conversations)
 _BY_ID = select(conversations).where(
@@ -96,6 +109,28 @@ def touch(connection: Connection, conversation_id: str, *, now: int) -> int | No
 def bump(connection: Connection, conversation_ids: Collection[str]) -> None:
     """Records a change of status, which does not move the conversations up in the list."""
     connection.execute(_BUMP, {"conversation_ids": sorted(conversation_ids)})
+
+
+_OLD_EPHEMERAL = (
+    select(conversations.c.id)
+    .where(
+        # Spelled out: SQLite takes a partial index only for a condition it can read.
+        conversations.c.kind == literal_column("'ephemeral'"),
+        conversations.c.updated_at < bindparam("before"),
+        ~exists().where(replies.c.conversation_id == conversations.c.id, is_live(replies)),
+    )
+    .limit(bindparam("limit"))
+)
+
+
+def old_ephemeral(connection: Connection, *, before: int, limit: int) -> list[str]:
+    """Ephemeral conversations in which nothing has happened since, and nothing is under way."""
+    return list(connection.execute(_OLD_EPHEMERAL, {"before": before, "limit": limit}).scalars())
+
+
+def forget(connection: Connection, conversation_ids: Collection[str]) -> None:
+    """Erases conversations with all that is in them."""
+    connection.execute(delete(conversations).where(conversations.c.id.in_(conversation_ids)))
 
 
 def versions(connection: Connection, conversation_ids: Collection[str]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from shared.errors import InvalidValue, NotFound
 from shared.ids import new_conversation_id, new_message_id, new_reply_id
 from shared.reply_status import TERMINAL
 from shared.store import moves
+from shared.store.conversations import Kind
 
 # Rows held in memory at a time.
 CHUNK = 500
@@ -19,10 +20,19 @@ MAX_MESSAGES = 10_000
 _OWN = frozenset({"next_turn", "version"})
 
 
-def fork(connection: Connection, tenant_id: str, conversation_id: str, *, up_to_turn: int | None, now: int) -> str:
+def fork(
+    connection: Connection,
+    tenant_id: str,
+    conversation_id: str,
+    *,
+    up_to_turn: int | None,
+    now: int,
+    kind: Kind | None = None,
+) -> str:
     """Copies the settings, and the messages and ended replies of the first turns (None: of all). Returns the new id.
 
-    A reply that is still live is not copied; its turn then ends with what the user said.
+    A reply that is still live is not copied; its turn then ends with what the user said. The copy is of the same
+    kind unless another one is wanted.
 
     Raises:
         NotFound: the tenant has no such conversation.
@@ -47,7 +57,14 @@ def fork(connection: Connection, tenant_id: str, conversation_id: str, *, up_to_
     kept = {name: value for name, value in row._mapping.items() if name not in _OWN}  # noqa: SLF001  public, says the manual
     connection.execute(
         insert(conversations),
-        {**kept, "id": new_id, "next_turn": up_to + 1, "created_at": now, "updated_at": now},
+        {
+            **kept,
+            "id": new_id,
+            "kind": kind or row.kind,
+            "next_turn": up_to + 1,
+            "created_at": now,
+            "updated_at": now,
+        },
     )
     new_ids = _copy_replies(connection, conversation_id, new_id, up_to=up_to)
     _copy_messages(connection, conversation_id, new_id, up_to=up_to, reply_ids=new_ids)

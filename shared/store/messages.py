@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, insert, or_, select, tuple_
+from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, or_, select, tuple_
 
 from shared.database.models import messages, replies
+from shared.store.conversations import Order
 
 _INSERT = insert(messages)
 _NEWEST_FIRST = (messages.c.turn.desc(), messages.c.position.desc())
@@ -30,10 +31,16 @@ _HISTORY = (
     .execution_options(yield_per=64)
 )
 
+_LINE = (
+    select(messages)
+    .select_from(messages.outerjoin(replies, replies.c.id == messages.c.reply_id))
+    .where(or_(messages.c.reply_id.is_(None), replies.c.selected))
+)
 
-def add(connection: Connection, values: Mapping[str, Any]) -> None:
-    """Inserts one message; `values` has every column that has no default."""
-    connection.execute(_INSERT, dict(values))
+
+def add(connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts messages; each has every column that has no default."""
+    connection.execute(_INSERT, [dict(row) for row in values])
 
 
 def page(
@@ -56,6 +63,40 @@ def page(
         ascending = query.order_by(messages.c.turn, messages.c.position).limit(limit)
         return connection.execute(ascending).mappings().all()
     return connection.execute(query.order_by(*_NEWEST_FIRST).limit(limit)).mappings().all()[::-1]
+
+
+def line(
+    connection: Connection, conversation_id: str, *, limit: int, after: tuple[int, int] | None, order: Order
+) -> Sequence[RowMapping]:
+    """Up to `limit` messages that the conversation goes on from, behind a `(turn, position)`: of the candidates of a
+    turn, only the selected one.
+    """
+    query = _LINE.where(messages.c.conversation_id == conversation_id)
+    if after is not None:
+        query = query.where(_PLACE < tuple_(*after) if order == "desc" else _PLACE > tuple_(*after))
+    places = _NEWEST_FIRST if order == "desc" else (messages.c.turn, messages.c.position)
+    return connection.execute(query.order_by(*places).limit(limit)).mappings().all()
+
+
+def said_in(connection: Connection, conversation_id: str, *, first: int, last: int) -> Sequence[RowMapping]:
+    """What was said in these turns, without the answers."""
+    query = select(messages).where(
+        messages.c.conversation_id == conversation_id,
+        messages.c.turn.between(first, last),
+        messages.c.reply_id.is_(None),
+    )
+    return connection.execute(query.order_by(messages.c.turn, messages.c.position)).mappings().all()
+
+
+def get(connection: Connection, conversation_id: str, message_id: str) -> RowMapping | None:
+    """The message, or None if the conversation has no such one."""
+    query = select(messages).where(messages.c.conversation_id == conversation_id, messages.c.id == message_id)
+    return connection.execute(query).mappings().one_or_none()
+
+
+def remove(connection: Connection, message_id: str) -> None:
+    """Takes the message out of its conversation."""
+    connection.execute(delete(messages).where(messages.c.id == message_id))
 
 
 def of_turn(connection: Connection, conversation_id: str, turn: int) -> RowMapping | None:

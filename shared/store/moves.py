@@ -6,7 +6,7 @@ the caller must write nothing more. A stop that was asked for meanwhile wins ove
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from shared.database.models import attempts, is_running, messages, replies
 from shared.ending import NOTHING_SENT, Ending, Failure, Sent, Usage
-from shared.ids import new_message_id
+from shared.ids import answer_id
 from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyStatus, StopRequest
 from shared.store import conversations as conversation_rows
 from shared.store.claims import Claim
@@ -66,7 +66,15 @@ _YIELD_PLACE = (
     )
     .values(selected=False)
 )
-_PARTIAL = update(replies).where(_held).values(partial=bindparam("new_content"), partial_cursor=bindparam("new_cursor"))
+_PARTIAL = (
+    update(replies)
+    .where(_held)
+    .values(
+        partial=bindparam("new_content"),
+        partial_cursor=bindparam("new_cursor"),
+        partial_lengths=bindparam("new_lengths", type_=replies.c.partial_lengths.type),
+    )
+)
 
 
 def unless_stopped(status: Any, *, otherwise_reason: Any) -> dict[str, Any]:
@@ -106,6 +114,7 @@ _FINISH = (
         finished_at=bindparam("now"),
         worker_id=None,
         partial_cursor=bindparam("new_cursor"),
+        partial_lengths=null(),
         token=replies.c.token + bindparam("fencing", type_=Integer),
     )
     .returning(replies.c.status)
@@ -140,13 +149,27 @@ _CLOSE_ATTEMPT = (
 )
 
 
-def save_partial(connection: Connection, claim: Claim, content: str, *, cursor: str | None = None) -> None:
-    """Keeps the text so far, for readers and for `on_crash=keep_partial`. `cursor` is the last event in it.
+def save_partial(
+    connection: Connection,
+    claim: Claim,
+    content: str,
+    *,
+    cursor: str | None = None,
+    lengths: Sequence[int] | None = None,
+) -> None:
+    """Keeps the text so far, for readers and for `on_crash=keep_partial`.
+
+    `cursor` is the last event in it, and `lengths` are the characters of each piece it went out in.
 
     Raises:
         Lost: the reply is no longer this claim's.
     """
-    values = {"reply_id": claim.reply_id, "held_token": claim.token, "new_content": content, "new_cursor": cursor}
+    values: dict[str, Any] = {
+        "new_content": content,
+        "new_cursor": cursor,
+        "new_lengths": None if lengths is None else list(lengths),
+    }
+    values |= {"reply_id": claim.reply_id, "held_token": claim.token}
     if connection.execute(_PARTIAL, values).rowcount == 0:
         raise Lost(claim.reply_id)
 
@@ -265,7 +288,7 @@ def _add_answer(connection: Connection, claim: Claim, content: str, *, now: int)
     connection.execute(
         insert(messages),
         {
-            "id": new_message_id(),
+            "id": answer_id(claim.reply_id, claim.attempt),
             "tenant_id": claim.tenant_id,
             "conversation_id": claim.conversation_id,
             "turn": claim.turn,

@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, case, distinct, func, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    bindparam,
+    case,
+    distinct,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from shared.database.models import is_live, messages, replies
 from shared.reply_status import ReplyStatus
 
 _INSERT = insert(replies)
+# What a reader of many replies does not need.
+_LARGE = frozenset({"partial", "partial_lengths"})
 
 _earlier = replies.alias("earlier")
 _turns_ahead = (
@@ -27,7 +41,7 @@ _turns_ahead = (
 
 def _read(turns_ahead: ColumnElement[int]) -> Select[Any]:
     return select(
-        *(column for column in replies.c if column.name != "partial"),
+        *(column for column in replies.c if column.name not in _LARGE),
         messages.c.id.label("message_id"),
         func.coalesce(messages.c.content, replies.c.partial, "").label("content"),
         case((replies.c.status == ReplyStatus.QUEUED, turns_ahead), else_=0).label("turns_ahead"),
@@ -36,6 +50,7 @@ def _read(turns_ahead: ColumnElement[int]) -> Select[Any]:
 
 _READ = _read(_turns_ahead)
 _BY_ID = _READ.where(replies.c.tenant_id == bindparam("tenant_id"), replies.c.id == bindparam("reply_id"))
+_WHOLE = _BY_ID.add_columns(replies.c.partial_lengths)
 _OF_TURN = _READ.where(
     replies.c.conversation_id == bindparam("conversation_id"), replies.c.turn == bindparam("turn")
 ).order_by(replies.c.candidate)
@@ -70,6 +85,24 @@ def get(connection: Connection, tenant_id: str, reply_id: str) -> RowMapping | N
     """The reply with its text so far, or None if the tenant has no such one."""
     found = connection.execute(_BY_ID, {"tenant_id": tenant_id, "reply_id": reply_id})
     return found.mappings().one_or_none()
+
+
+def whole(connection: Connection, tenant_id: str, reply_id: str) -> RowMapping | None:
+    """The reply with the pieces in which its text so far went out, or None if the tenant has no such one."""
+    found = connection.execute(_WHOLE, {"tenant_id": tenant_id, "reply_id": reply_id})
+    return found.mappings().one_or_none()
+
+
+def note_request(connection: Connection, reply_id: str, request: Mapping[str, Any]) -> None:
+    """Keeps what a request said with the reply."""
+    connection.execute(update(replies).where(replies.c.id == reply_id).values(request=dict(request)))
+
+
+def requests_in(connection: Connection, conversation_id: str) -> list[dict[str, Any] | None]:
+    """What the requests for the replies of a conversation said."""
+    return list(
+        connection.execute(select(replies.c.request).where(replies.c.conversation_id == conversation_id)).scalars()
+    )
 
 
 def of_turn(connection: Connection, conversation_id: str, turn: int) -> Sequence[RowMapping]:

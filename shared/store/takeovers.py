@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Row, bindparam, case, exists, func, literal, null, select, update
 
 from shared.database.models import attempts, is_live, is_queued, is_running, replies, workers
-from shared.ending import TOO_LATE, Ending, Failure
+from shared.ending import TOO_LATE, Ending, Failure, Sent
 from shared.reply_status import AttemptOutcome, IncompleteReason, OnCrash, ReplyError, ReplyStatus, StopRequest
 from shared.store import conversations as conversation_rows
 from shared.store import moves
@@ -124,16 +124,29 @@ def take_over(connection: Connection, process_id: str, *, last_beat: int | None,
 def _abandon(connection: Connection, row: Row[Any], *, caps: Caps, now: int) -> ReplyStatus:
     """One reply of a dead worker: again, or to its end, as `on_crash` and the caps say."""
     claim = Claim.of_row(row)
+    # As far as it was stored; what the log has beyond that is added afterwards, where there still is one.
+    kept_with_reply, kept_with_try = (
+        Sent(lengths=row.partial_lengths),
+        Sent(lengths=row.partial_lengths, text=row.partial),
+    )
     if row.on_crash == OnCrash.KEEP_PARTIAL and row.partial:
         kept = Ending(ReplyStatus.INCOMPLETE, row.partial, incomplete_reason=IncompleteReason.WORKER_LOST)
-        return moves.end(connection, claim, kept, outcome=AttemptOutcome.LOST, now=now)
+        return moves.end(connection, claim, kept, outcome=AttemptOutcome.LOST, now=now, sent=kept_with_reply)
     if row.on_crash == OnCrash.FAIL:
         failed = Ending(ReplyStatus.FAILED, row.partial or "", failure=_LOST_WORKER)
-        return moves.end(connection, claim, failed, outcome=AttemptOutcome.LOST, now=now)
+        return moves.end(connection, claim, failed, outcome=AttemptOutcome.LOST, now=now, sent=kept_with_reply)
     if row.tries >= caps.tries or row.model_calls >= caps.model_calls:
         exhausted = Ending(ReplyStatus.FAILED, row.partial or "", failure=_EXHAUSTED)
-        return moves.end(connection, claim, exhausted, outcome=AttemptOutcome.LOST, now=now)
-    return moves.requeue(connection, claim, outcome=AttemptOutcome.LOST, next_at=now, now=now, failure=_LOST_WORKER)
+        return moves.end(connection, claim, exhausted, outcome=AttemptOutcome.LOST, now=now, sent=kept_with_reply)
+    return moves.requeue(
+        connection,
+        claim,
+        outcome=AttemptOutcome.LOST,
+        next_at=now,
+        now=now,
+        failure=_LOST_WORKER,
+        sent=kept_with_try,
+    )
 
 
 def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved:
@@ -155,6 +168,7 @@ def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved:
             ending=None,
             failure=TOO_LATE if row.status == ReplyStatus.FAILED else None,
             now=now,
+            sent=Sent(lengths=row.partial_lengths),
         )
     moves.settle_stopped(connection, row, now=now)
     lost = overdue.attempt if overdue.status == ReplyStatus.IN_PROGRESS else None

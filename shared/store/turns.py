@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ _OPEN = (
     update(conversations)
     .where(conversations.c.tenant_id == bindparam("of_tenant"), conversations.c.id == bindparam("of_conversation"))
     .values(
-        next_turn=conversations.c.next_turn + 1,
+        next_turn=conversations.c.next_turn + bindparam("more"),
         version=conversations.c.version + 1,
         updated_at=bindparam("now"),
         title=func.coalesce(conversations.c.title, bindparam("first_title")),
@@ -32,10 +32,20 @@ _OPEN = (
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """One message: who says what. `parts` has what the text does not say."""
+
+    content: str
+    role: str = "user"
+    parts: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """What is asked: the text, how many candidates, and how to make them.
 
-    `model` is used if neither this ask nor the conversation names one in `chosen_model`.
+    `default_model` is used if neither this ask, in `chosen_model`, nor the conversation names one. `before` is said
+    first, each message as a turn of its own. `request` is kept for the dialect in which it was asked.
     """
 
     content: str
@@ -47,6 +57,16 @@ class Ask:
     on_crash: OnCrash = OnCrash.RESTART
     parameters: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    role: str = "user"
+    parts: Mapping[str, Any] | None = None
+    before: Sequence[Said] = ()
+    instructions: str | None = None
+    request: Mapping[str, Any] | None = None
+
+    @property
+    def messages(self) -> list[Said]:
+        """All that is said, in order."""
+        return [*self.before, Said(self.content, self.role, self.parts)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,42 +98,49 @@ def first_title(connection: Connection, conversation_id: str) -> str | None:
     return None if content is None else _title_of(content)
 
 
-def _open(connection: Connection, tenant_id: str, conversation_id: str, *, title: str | None, now: int) -> Any:
-    """Takes the conversation's next turn; its row stays locked until the commit."""
+def _open(connection: Connection, tenant_id: str, conversation_id: str, *, said: Sequence[Said], now: int) -> Any:
+    """Takes the conversation's next turns, one for each message; its row stays locked until the commit."""
+    title = next((_title_of(each.content) for each in said if each.role == "user"), None)
     keys = {"of_tenant": tenant_id, "of_conversation": conversation_id, "now": now, "first_title": title}
-    row = connection.execute(_OPEN, keys).one_or_none()
+    row = connection.execute(_OPEN, {**keys, "more": len(said)}).one_or_none()
     if row is None:
         raise NotFound("There is no such conversation.")
     return row
 
 
-def _message(tenant_id: str, conversation_id: str, turn: int, *, role: str, content: str, now: int) -> dict[str, Any]:
-    return {
-        "id": new_message_id(),
-        "tenant_id": tenant_id,
-        "conversation_id": conversation_id,
-        "turn": turn,
-        "position": 0,
-        "role": role,
-        "content": content,
-        "reply_id": None,
-        "created_at": now,
-    }
+def _add(
+    connection: Connection, tenant_id: str, conversation_id: str, *, said: Sequence[Said], last_turn: int, now: int
+) -> list[dict[str, Any]]:
+    """Adds the messages, each to a turn of its own, the last one to `last_turn`."""
+    rows: list[dict[str, Any]] = [
+        {
+            "id": new_message_id(),
+            "tenant_id": tenant_id,
+            "conversation_id": conversation_id,
+            "turn": turn,
+            "position": 0,
+            "role": each.role,
+            "content": each.content,
+            "parts": each.parts,
+            "reply_id": None,
+            "created_at": now,
+        }
+        for turn, each in enumerate(said, last_turn - len(said) + 1)
+    ]
+    messages.add(connection, rows)
+    return rows
 
 
 def append(
-    connection: Connection, tenant_id: str, conversation_id: str, *, role: str, content: str, now: int
-) -> Mapping[str, Any]:
-    """Adds a message that asks for nothing, as a turn of its own.
+    connection: Connection, tenant_id: str, conversation_id: str, *, said: Sequence[Said], now: int
+) -> list[dict[str, Any]]:
+    """Adds messages that ask for nothing, each as a turn of its own.
 
     Raises:
         NotFound: the tenant has no such conversation.
     """
-    title = _title_of(content) if role == "user" else None
-    opened = _open(connection, tenant_id, conversation_id, title=title, now=now)
-    message = _message(tenant_id, conversation_id, opened.next_turn - 1, role=role, content=content, now=now)
-    messages.add(connection, message)
-    return message
+    opened = _open(connection, tenant_id, conversation_id, said=said, now=now)
+    return _add(connection, tenant_id, conversation_id, said=said, last_turn=opened.next_turn - 1, now=now)
 
 
 def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: Ask, now: int) -> Turn:
@@ -123,11 +150,12 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
         NotFound: the tenant has no such conversation.
         Busy: it has live replies, and `asked` would not wait for them.
     """
-    opened = _open(connection, tenant_id, conversation_id, title=_title_of(asked.content), now=now)
+    said = asked.messages
+    opened = _open(connection, tenant_id, conversation_id, said=said, now=now)
     turn = opened.next_turn - 1
     stopped = _make_way(connection, conversation_id, turn, on_busy=asked.on_busy, now=now)
-    message = _message(tenant_id, conversation_id, turn, role="user", content=asked.content, now=now)
-    messages.add(connection, message)
+    added = _add(connection, tenant_id, conversation_id, said=said, last_turn=turn, now=now)
+    request = None if asked.request is None else {**asked.request, "first_turn": added[0]["turn"]}
     rows = [
         {
             "id": new_reply_id(),
@@ -140,6 +168,8 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
             "parameters": {**opened.parameters, **asked.parameters},
             "metadata": dict(asked.metadata),
             "on_crash": asked.on_crash,
+            "instructions": asked.instructions,
+            "request": request,
             "available_at": now,
             "deadline_at": now + asked.deadline_ms,
             "created_at": now,
@@ -149,7 +179,7 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
     replies.add(connection, rows)
     ahead = replies.turns_ahead(connection, conversation_id, turn)
     shown: list[Mapping[str, Any]] = [{**_UNTOUCHED, **row, "turns_ahead": ahead} for row in rows]
-    return Turn(conversation_id, turn, message, shown, stopped)
+    return Turn(conversation_id, turn, added[-1], shown, stopped)
 
 
 def _make_way(connection: Connection, conversation_id: str, turn: int, *, on_busy: OnBusy, now: int) -> Stopped:

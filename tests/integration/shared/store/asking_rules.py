@@ -14,7 +14,7 @@ from shared.errors import Busy, IdempotencyMismatch, NotLastTurn, RequestError
 from shared.reply_status import LIVE, OnBusy, OnCrash, StopRequest
 from shared.store import idempotency, turns
 from shared.store.idempotency import KeyedRequest
-from shared.store.turns import Ask, Turn
+from shared.store.turns import Ask, Said, Turn
 from tests.integration.shared.store.promises import World
 from tests.integration.shared.store.scene import Scene
 
@@ -138,8 +138,8 @@ class AskingRules(Scene):
         """A turn that asks for nothing."""
         conversation_id = self.some_conversation(number)
         content = self.new_words()
-        made = self.do(turns.append, DEFAULT_TENANT, conversation_id, role=role, content=content, now=self.now)
-        self.promises.said[conversation_id, made["turn"]] = (role, content)
+        made = self.do(turns.append, DEFAULT_TENANT, conversation_id, said=[Said(content, role)], now=self.now)
+        self.promises.said[conversation_id, made[0]["turn"]] = (role, content)
 
     # --- words for the rules ---
 

@@ -14,7 +14,7 @@ from shared.reply_status import AttemptOutcome, OnCrash, ReplyError, ReplyStatus
 from shared.store import candidates, messages, moves, stops, turns
 from shared.store.candidates import MAX_CANDIDATES, Again
 from shared.store.claims import Claim
-from shared.store.turns import Ask
+from shared.store.turns import Ask, Said
 from tests.integration.shared.rows import COMPLETED, CUT_SHORT, MINUTE, NOW, USAGE, Tables
 
 FAILED = Ending(
@@ -92,7 +92,7 @@ def test_only_the_last_turn_can_change(act: Act, go_on: str, tables: Tables) -> 
     if go_on == "ask":
         tables.ask(conversation_id)
     else:
-        tables(turns.append, DEFAULT_TENANT, conversation_id, role="user", content="And?", now=NOW + 1)
+        tables(turns.append, DEFAULT_TENANT, conversation_id, said=[Said("And?")], now=NOW + 1)
     rows, before = tables.rows(replies), version(tables, reply_id)
     with pytest.raises(NotLastTurn):
         act(tables, reply_id)

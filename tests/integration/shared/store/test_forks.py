@@ -14,6 +14,7 @@ from shared.store import conversations as conversation_rows
 from shared.store import messages as message_rows
 from shared.store.candidates import Again
 from shared.store.claims import Claim
+from shared.store.turns import Said
 from tests.integration.shared.rows import COMPLETED, CUT_SHORT, MINUTE, NOW, Tables
 
 LATER = NOW + 100
@@ -146,7 +147,7 @@ def test_the_copy_of_the_copys_last_turn_can_be_regenerated(tables: Tables, sour
 def test_what_is_appended_is_copied(tables: Tables) -> None:
     source = tables.conversation()
     for role, text in (("system", "Rules."), ("assistant", "Welcome!")):
-        tables(turns.append, DEFAULT_TENANT, source, role=role, content=text, now=NOW)
+        tables(turns.append, DEFAULT_TENANT, source, said=[Said(text, role)], now=NOW)
     assert said(tables, fork(tables, source)) == [(1, 0, "system", "Rules."), (2, 0, "assistant", "Welcome!")]
 
 

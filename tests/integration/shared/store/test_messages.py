@@ -11,6 +11,7 @@ from shared.database.models import DEFAULT_TENANT
 from shared.ending import Ending, Failure
 from shared.reply_status import ReplyError, ReplyStatus
 from shared.store import messages, moves, turns
+from shared.store.turns import Said
 from tests.integration.shared.rows import COMPLETED, NOW, Tables
 
 FAILED = Ending(ReplyStatus.FAILED, failure=Failure(ReplyError.UPSTREAM_ERROR, "No.", retryable=False))
@@ -97,7 +98,7 @@ def test_the_history_leaves_out_the_turns_own_candidates(tables: Tables, convers
 
 
 def test_the_history_has_appended_messages(tables: Tables, conversation: str) -> None:
-    tables(turns.append, DEFAULT_TENANT, conversation, role="system", content="Be brief.", now=NOW)
+    tables(turns.append, DEFAULT_TENANT, conversation, said=[Said("Be brief.", "system")], now=NOW)
     tables.ask(conversation, "q")
     assert shown(tables, conversation, 2) == [(2, "user", "q"), (1, "system", "Be brief.")]
 
@@ -105,7 +106,7 @@ def test_the_history_has_appended_messages(tables: Tables, conversation: str) ->
 @pytest.fixture
 def long_conversation(tables: Tables, conversation: str) -> str:
     for turn in range(1, 1_001):
-        tables(turns.append, DEFAULT_TENANT, conversation, role="user", content=f"m{turn}", now=NOW)
+        tables(turns.append, DEFAULT_TENANT, conversation, said=[Said(f"m{turn}")], now=NOW)
     return conversation
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, event
 
 from shared.database.models import DEFAULT_TENANT
 from shared.store import claims, messages, moves, replies, takeovers, turns
+from shared.store.turns import Said
 from tests.integration.shared.rows import CAPS, COMPLETED, NOW, Tables
 
 pytestmark = pytest.mark.sqlite
@@ -93,7 +94,7 @@ ONE_ROW: dict[str, Callable[[Tables, str], object]] = {
     "get": lambda tables, _: tables(replies.get, DEFAULT_TENANT, "reply_none"),
     "of_turn": lambda tables, id_: tables(replies.of_turn, id_, 2),
     "message of a turn": lambda tables, id_: tables(messages.of_turn, id_, 2),
-    "append": lambda tables, id_: tables(turns.append, DEFAULT_TENANT, id_, role="user", content="m", now=NOW),
+    "append": lambda tables, id_: tables(turns.append, DEFAULT_TENANT, id_, said=[Said("m")], now=NOW),
     "history": lambda tables, id_: tables(lambda connection: list(messages.history(connection, id_, 3))),
     "places": lambda tables, id_: tables(replies.places, id_, limit=9),
     "page of messages": lambda tables, id_: tables(messages.page, id_, limit=9, before=(3, 0)),

@@ -10,7 +10,7 @@ from shared.database.models import DEFAULT_TENANT, conversations, messages, repl
 from shared.errors import NotFound
 from shared.store import replies as reply_views
 from shared.store import turns
-from shared.store.turns import TITLE_CHARS, Ask
+from shared.store.turns import TITLE_CHARS, Ask, Said
 from tests.integration.shared.rows import NOW, Tables
 
 ASKED = Ask("Why is the sky blue?", 1, None, "default-model", 30_000)
@@ -43,7 +43,7 @@ def test_what_asking_returns_is_what_a_reader_finds(n: int, tables: Tables, conv
 
 def test_turns_are_counted_up_whatever_opens_them(tables: Tables, conversation: str) -> None:
     taken = [tables(turns.ask, DEFAULT_TENANT, conversation, asked=ASKED, now=NOW).turn for _ in range(2)]
-    taken.append(tables(turns.append, DEFAULT_TENANT, conversation, role="user", content="m", now=NOW)["turn"])
+    taken.append(tables(turns.append, DEFAULT_TENANT, conversation, said=[Said("m")], now=NOW)[0]["turn"])
     taken.append(tables(turns.ask, DEFAULT_TENANT, conversation, asked=ASKED, now=NOW).turn)
     assert taken == [1, 2, 3, 4]
 
@@ -67,7 +67,7 @@ def test_a_title_that_was_given_stays(tables: Tables) -> None:
 
 @pytest.mark.parametrize(("role", "title"), [("user", "Hi"), ("assistant", None), ("system", None)])
 def test_only_a_users_message_gives_the_title(role: str, title: str | None, tables: Tables, conversation: str) -> None:
-    tables(turns.append, DEFAULT_TENANT, conversation, role=role, content="Hi", now=NOW)
+    tables(turns.append, DEFAULT_TENANT, conversation, said=[Said("Hi", role)], now=NOW)
     assert tables.rows(conversations)[0]["title"] == title
 
 
@@ -103,5 +103,5 @@ def test_a_conversation_that_is_not_there_takes_nothing(tenant: str, tables: Tab
     with pytest.raises(NotFound):
         tables(turns.ask, tenant, unknown, asked=ASKED, now=NOW)
     with pytest.raises(NotFound):
-        tables(turns.append, tenant, unknown, role="user", content="m", now=NOW)
+        tables(turns.append, tenant, unknown, said=[Said("m")], now=NOW)
     assert (tables.count(messages), tables.count(replies)) == (0, 0)

@@ -1,0 +1,1 @@
+"""The paths under `/v1`: they parse, call a service, and answer in OpenAI's words."""
