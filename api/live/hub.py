@@ -29,6 +29,9 @@ POLL_SECONDS = 0.5
 POLL_SECONDS_CONNECTED = 3.0
 # Proxies and browsers give up connections that are silent for longer, half a minute mostly.
 PING_SECONDS = 15.0
+# Ten thousand at once would hold up whatever else happens for most of a second; so they take five.
+_PINGS_AT_ONCE = 100
+_PING_PAUSE_SECONDS = 0.05
 # How long a waiter waits for Redis to say that it listens, before it relies on the database alone.
 _ACKNOWLEDGE_SECONDS = 0.5
 _IDS_A_QUERY = 500
@@ -177,10 +180,18 @@ class Hub:
         return [member for topic in self._topics.values() for member in topic.members if isinstance(member, Listener)]
 
     async def _ping_forever(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(PING_SECONDS)
-            for listener in self._listeners():
+            next_at = loop.time() + PING_SECONDS
+            await self._ping()
+            await asyncio.sleep(next_at - loop.time())
+
+    async def _ping(self) -> None:
+        listeners = self._listeners()
+        for start in range(0, len(listeners), _PINGS_AT_ONCE):
+            for listener in listeners[start : start + _PINGS_AT_ONCE]:
                 listener.ping()
+            await asyncio.sleep(_PING_PAUSE_SECONDS)
 
     async def _poll_forever(self) -> None:
         while True:

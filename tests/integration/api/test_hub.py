@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
@@ -248,3 +248,22 @@ async def test_release_ends_all_waiting_and_lets_nobody_wait_any_more(
             assert not await waiting
         async with hub.watch(conversation_id) as watch:
             assert not await _changed(watch)
+
+
+@pytest.mark.parametrize(("pause_seconds", "pinged"), [(LONG, 2), (0.01, 5)])
+async def test_signs_of_life_are_asked_for_in_portions(
+    database: Database, monkeypatch: pytest.MonkeyPatch, pause_seconds: float, pinged: int
+) -> None:
+    monkeypatch.setattr(hub_module, "PING_SECONDS", 0.01)
+    monkeypatch.setattr(hub_module, "_PINGS_AT_ONCE", 2)
+    monkeypatch.setattr(hub_module, "_PING_PAUSE_SECONDS", pause_seconds)
+    async with _running(database, NO_REDIS) as hub, AsyncExitStack() as stack:
+        listeners = [
+            await stack.enter_async_context(hub.listen(f"conv_{number}", to_changes=False)) for number in range(5)
+        ]
+
+        async def are_pinged() -> bool:
+            return sum(listener.should_ping for listener in listeners) >= pinged
+
+        await until(are_pinged)
+        assert sum(listener.should_ping for listener in listeners) == pinged
