@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -53,7 +54,14 @@ async def asked(database: Database, count: int) -> list[str]:
 async def claimed_replies(database: Database, count: int) -> AsyncIterator[list[Claim]]:
     """As many conversations, each with one reply that this process holds, and beats for, during the block."""
     await asked(database, count)
-    heartbeat = Heartbeat(database, "worker")
+    gone = asyncio.Event()
+    heartbeat = Heartbeat(database, "worker", on_gone=gone.set)
     await heartbeat.start()
-    yield await database.write(claims.claim, heartbeat.process_id, limit=count, now=now_ms())
+    held: list[Claim] = []
+    for start in range(0, count, AT_ONCE):
+        limit = min(AT_ONCE, count - start)
+        held += await database.write(claims.claim, heartbeat.process_id, limit=limit, now=now_ms())
+    yield held
     await heartbeat.stop()
+    if gone.is_set():
+        sys.exit("others took this process for dead, and its replies with it: the figures are void")
