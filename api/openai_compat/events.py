@@ -42,6 +42,7 @@ class Teller:
         self._row = row
         self._after = after
         self._next = 0
+        self._end: int | None = None
         self._has_started = False
         self._attempt = 0
         self._items = 0
@@ -49,8 +50,13 @@ class Teller:
         self._written: list[bytes] = []
 
     @property
+    def known(self) -> int:
+        """How many events there were before the end, written or not."""
+        return self._next if self._end is None else self._end
+
+    @property
     def last(self) -> int:
-        """The number of the last event so far, written or not."""
+        """The number of the last event that the client has."""
         return max(self._after, self._next - 1)
 
     def take(self) -> bytes:
@@ -87,7 +93,7 @@ class Teller:
 
     def end(self, row: Row) -> None:
         """The reply has ended so."""
-        self._row = row
+        self._row, self._end = row, self._next
         status, text = ReplyStatus(row["status"]), row["content"]
         if status in _WITH_ANSWER:
             if not text.startswith(self._said):
@@ -125,7 +131,7 @@ class Teller:
             self._written.append(frame(kind, orjson.dumps({"type": kind, "sequence_number": number, **fields})))
 
 
-def retell(story: Story, *, after: int) -> Teller:
+def retell(story: Story, *, after: int = -1) -> Teller:
     """Everything that has happened, as far as the database knows it."""
     row, attempts = story
     teller = Teller(row, after=after)

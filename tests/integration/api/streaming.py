@@ -89,7 +89,11 @@ class Speaker:
     async def save(self) -> None:
         """Stores the text so far, as workers do once a second."""
         await self._database.write(
-            moves.save_partial, self.claim, self.stream.sent_text, cursor=str(self.stream.cursor)
+            moves.save_partial,
+            self.claim,
+            self.stream.sent_text,
+            cursor=str(self.stream.cursor),
+            lengths=list(self.stream.lengths),
         )
 
     async def complete(self, *, is_told: bool = True) -> None:

@@ -8,10 +8,13 @@ from sqlalchemy import func, select
 from shared import upkeep
 from shared.clock import now_ms
 from shared.database.access import Database
-from shared.database.models import idempotency_keys
+from shared.database.models import conversations, idempotency_keys
 from shared.errors import StorageBusy
-from shared.store import idempotency
+from shared.ids import new_conversation_id
+from shared.store import conversations as conversation_rows
+from shared.store import idempotency, turns
 from shared.store.idempotency import KeyedRequest
+from shared.store.turns import Ask
 from shared.upkeep import Upkeep
 from tests.fixtures.settings import settings_with
 from tests.fixtures.waiting import until
@@ -75,3 +78,23 @@ async def test_it_looks_again_and_again_also_after_a_failure(
         await until(is_empty)
     finally:
         await keeper.stop()
+
+
+async def test_what_was_not_to_be_stored_is_forgotten_once_it_has_ended(database: Database, keeper: Upkeep) -> None:
+    old, new = now_ms() - 3_600_000, now_ms()
+    made = [("ephemeral", old, None), ("ephemeral", new, None), ("ephemeral", old, "queued"), ("chat", old, None)]
+    ids = [await store_conversation(database, kind, at=at, live=live) for kind, at, live in made]
+    await keeper.run()
+    rows = await database.read(lambda connection: connection.execute(select(conversations.c.id)).scalars().all())
+    assert set(rows) == set(ids[1:])
+
+
+async def store_conversation(database: Database, kind: str, *, at: int, live: str | None) -> str:
+    conversation_id = new_conversation_id()
+    stamps = {"created_at": at, "updated_at": at}
+    row = {"id": conversation_id, "tenant_id": "default", "kind": kind, "parameters": {}, "metadata": {}, **stamps}
+    await database.write(conversation_rows.create, row)
+    if live:
+        asked = Ask("Hello", 1, None, "model", 60_000)
+        await database.write(turns.ask, "default", conversation_id, asked=asked, now=at)
+    return conversation_id

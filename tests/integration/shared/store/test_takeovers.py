@@ -8,6 +8,7 @@ from sqlalchemy import RowMapping
 from shared.database.models import attempts, replies, workers
 from shared.database.models import conversations as conversation_table
 from shared.reply_status import AttemptOutcome, ReplyStatus, StopRequest
+from shared.store import attempts as attempt_rows
 from shared.store import candidates, conversations, moves, takeovers
 from shared.store import workers as worker_rows
 from shared.store.claims import Claim
@@ -55,6 +56,19 @@ def test_a_lost_try_counts(tables: Tables, claim: Claim) -> None:
     assert (reply["tries"], reply["model_calls"]) == (1, 1)
     (attempt,) = tables.rows(attempts)
     assert (attempt["outcome"], attempt["error_code"], attempt["ended_at"]) == ("lost", "worker_lost", NOW + 5)
+
+
+def test_what_a_lost_try_had_said_is_kept_in_its_pieces(tables: Tables, claim: Claim) -> None:
+    tables(moves.save_partial, claim, "The an", cursor="2-2", lengths=[4, 2])
+    take_over(tables)
+    (attempt,) = tables.rows(attempts)
+    assert (attempt["lengths"], attempt["text"]) == ([4, 2], "The an")
+    tables(attempt_rows.keep_what_was_said, claim.reply_id, 1, lengths=[4], text="The ")
+    assert tables.rows(attempts)[0]["text"] == "The an", "the log may know less"
+    tables(attempt_rows.keep_what_was_said, claim.reply_id, 1, lengths=[4, 2, 4], text="The answer")
+    assert tables.rows(attempts)[0]["text"] == "The answer"
+    (again,) = tables.claim("worker_b", now=NOW + 5)
+    assert tables.reply(again.reply_id)["partial_lengths"] is None
 
 
 def test_a_worker_that_has_beaten_since_keeps_everything(tables: Tables, claim: Claim) -> None:
