@@ -21,6 +21,8 @@ _NUMBER = re.compile(r"[0-9]+")
 # Our statuses that the SDKs do not know as we mean them. A conflict that lasts must not be tried again.
 _STATUS = {409: 400, 415: 400, 422: 400}
 _TYPES = {401: "invalid_request_error", 403: "invalid_request_error", 429: "rate_limit_error"}
+# Asking again would perhaps ask twice.
+_MAY_BE_STORED = frozenset({"outcome_unknown", "not_finished"})
 # Those of pydantic's that OpenAI has words for.
 _CODES = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
 
@@ -68,7 +70,7 @@ def error_body(code: str, *, status: int, message: str, param: str | None = None
 
 def _may_repeat(code: str, status: int) -> bool:
     """Whether asking again at once may help and does no harm: nothing was stored."""
-    return status in {408, 429} or (status == 503 and code != "outcome_unknown")
+    return status in {408, 429} or (status == 503 and code not in _MAY_BE_STORED)
 
 
 def _param(pointer: str) -> str | None:

@@ -50,6 +50,7 @@ def test_a_place_is_spelled_as_openai_does(pointer: str, param: str | None) -> N
         ("request_timeout", 408, 408, "invalid_request_error", "true"),
         ("storage_busy", 503, 503, "server_error", "true"),
         ("too_many_streams", 503, 503, "server_error", "true"),
+        ("not_finished", 503, 503, "server_error", "false"),
         ("outcome_unknown", 503, 503, "server_error", "false"),
         ("internal_error", 500, 500, "server_error", "false"),
     ],
