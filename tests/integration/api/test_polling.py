@@ -111,7 +111,7 @@ async def test_another_method_hears_which_are_allowed(gateway: Gateway, method: 
 
 
 @pytest.mark.parametrize(
-    "path", ["/nope", "/conversations//", "/conversations/x/y/", "/errors/nope", "/docs/nope", "/v1/x"]
+    "path", ["/nope", "/conversations//", "/conversations/x/y/", "/errors/nope", "/docs/nope", "/v2/x"]
 )
 async def test_an_unknown_path_is_not_found(gateway: Gateway, path: str) -> None:
     answer = await gateway.client.get(path)
