@@ -27,10 +27,11 @@ from sqlalchemy import (
     update,
 )
 
-from shared.database.models import attempts, is_running, messages, replies
-from shared.ending import NOTHING_SENT, Ending, Failure, Sent, Usage
+from shared.database.models import is_running, messages, replies
+from shared.ending import NOTHING_SENT, Ending, Failure, Sent
 from shared.ids import answer_id
 from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyStatus, StopRequest
+from shared.store import attempts as attempt_rows
 from shared.store import conversations as conversation_rows
 from shared.store.claims import Claim
 
@@ -133,20 +134,6 @@ _REQUEUE = (
     )
     .returning(replies)
 )
-_CLOSE_ATTEMPT = (
-    update(attempts)
-    .where(attempts.c.reply_id == bindparam("of_reply"), attempts.c.attempt == bindparam("of_attempt"))
-    .values(
-        ended_at=bindparam("now"),
-        outcome=bindparam("new_outcome"),
-        error_code=bindparam("new_error_code"),
-        error_message=bindparam("new_error_message"),
-        input_tokens=bindparam("new_input_tokens"),
-        output_tokens=bindparam("new_output_tokens"),
-        lengths=bindparam("new_lengths", type_=attempts.c.lengths.type),
-        text=bindparam("new_text"),
-    )
-)
 
 
 def save_partial(
@@ -216,7 +203,7 @@ def requeue(
     ).one_or_none()
     if row is None:
         raise Lost(claim.reply_id)
-    close_attempt(
+    attempt_rows.close(
         connection, claim.reply_id, claim.attempt, outcome=outcome, ending=None, failure=failure, now=now, sent=sent
     )
     status = ReplyStatus(row.status)
@@ -260,7 +247,7 @@ def end(
             "new_content": ending.content or None,
             "kept_text": None if ending.status in _WITH_MESSAGE else ending.content or None,
             **_error_columns(ending.failure),
-            **_usage_columns(ending.usage),
+            **attempt_rows.usage_columns(ending.usage),
             "now": now,
         },
     ).one_or_none()
@@ -269,7 +256,7 @@ def end(
     status = ReplyStatus(row.status)
     if status in _WITH_MESSAGE and ending.content:
         _add_answer(connection, claim, ending.content, now=now)
-    close_attempt(
+    attempt_rows.close(
         connection,
         claim.reply_id,
         claim.attempt,
@@ -301,34 +288,6 @@ def _add_answer(connection: Connection, claim: Claim, content: str, *, now: int)
     )
 
 
-def close_attempt(
-    connection: Connection,
-    reply_id: str,
-    attempt: int,
-    *,
-    outcome: AttemptOutcome,
-    ending: Ending | None,
-    failure: Failure | None,
-    now: int,
-    sent: Sent = NOTHING_SENT,
-) -> None:
-    """Records how a try went."""
-    connection.execute(
-        _CLOSE_ATTEMPT,
-        {
-            "of_reply": reply_id,
-            "of_attempt": attempt,
-            "new_outcome": outcome,
-            "new_error_code": failure.code if failure else None,
-            "new_error_message": failure.message if failure else None,
-            **_usage_columns(ending.usage if ending else None),
-            "new_lengths": None if sent.lengths is None else list(sent.lengths),
-            "new_text": sent.text,
-            "now": now,
-        },
-    )
-
-
 def settle(connection: Connection, conversation_id: str, turn: int) -> None:
     """Once all candidates of a turn have ended and none is selected, the first unfinished text continues it."""
     rows = connection.execute(
@@ -352,11 +311,4 @@ def _error_columns(failure: Failure | None) -> Mapping[str, Any]:
         "new_error_code": failure.code if failure else None,
         "new_error_message": failure.message if failure else None,
         "new_error_retryable": failure.retryable if failure else None,
-    }
-
-
-def _usage_columns(usage: Usage | None) -> Mapping[str, Any]:
-    return {
-        "new_input_tokens": usage.input_tokens if usage else None,
-        "new_output_tokens": usage.output_tokens if usage else None,
     }

@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Connection, Row, bindparam, case, exists, fun
 from shared.database.models import attempts, is_live, is_queued, is_running, replies, workers
 from shared.ending import TOO_LATE, Ending, Failure, Sent
 from shared.reply_status import AttemptOutcome, IncompleteReason, OnCrash, ReplyError, ReplyStatus, StopRequest
+from shared.store import attempts as attempt_rows
 from shared.store import conversations as conversation_rows
 from shared.store import moves
 from shared.store import workers as worker_rows
@@ -160,7 +161,7 @@ def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved:
     if row is None:
         raise moves.Lost(overdue.id)
     if overdue.status == ReplyStatus.IN_PROGRESS:
-        moves.close_attempt(
+        attempt_rows.close(
             connection,
             overdue.id,
             overdue.attempt,
