@@ -16,6 +16,8 @@ ONCE = "-once"
 SLOW_SECONDS = 2.0
 
 _TIMED = re.compile(r"demo-([0-9]{1,7})ms")
+# OpenAI's own names, so that a script that was written for one of them runs here as it is.
+_OPENAI = re.compile(r"(gpt-[0-9]|chatgpt-|o[0-9])[-.0-9a-z]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ BEHAVIOURS = {row.name: row for row in (*_SPEEDS, *_WORDS, *_REFUSALS, *_ENDINGS
 def find(model: str) -> Behaviour | None:
     """The behaviour a name asks for; None where there is no such model.
 
-    Any other name that starts with `demo` answers as `demo` does, so that a test can have a name of its own.
+    Any other name that starts with `demo` answers as `demo` does, so that a test can have a name of its own; and so do
+    the names of OpenAI's models.
     """
     if model in BEHAVIOURS:
         return BEHAVIOURS[model]
@@ -98,4 +101,4 @@ def find(model: str) -> Behaviour | None:
         return replace(base, once=True)
     if timed := _TIMED.fullmatch(model):
         return Behaviour(model, "a chosen time in all", deliver=paced(spread(int(timed[1]) / 1000)))
-    return BEHAVIOURS[PREFIX] if model.startswith(PREFIX) else None
+    return BEHAVIOURS[PREFIX] if model.startswith(PREFIX) or _OPENAI.fullmatch(model) else None

@@ -52,7 +52,7 @@ async def test_it_is_healthy(http: httpx2.AsyncClient) -> None:
         ("GET", "/v1/nothing", b"", 404),
         ("POST", "/", b"x", 404),
         ("DELETE", "/v1/models/demo", b"", 404),
-        ("GET", "/v1/models/gpt-4o", b"", 404),
+        ("GET", "/v1/models/llama", b"", 404),
     ],
 )
 async def test_wrong_requests_get_errors_shaped_like_openais(

@@ -25,7 +25,12 @@ def test_every_name_can_be_had_once(name: str) -> None:
     assert (once.says, once.refusal, once.deliver) == (whole.says, whole.refusal, whole.deliver)
 
 
-@pytest.mark.parametrize("name", ["gpt-4o", "", "Demo", "my-demo", "\x00"])
+@pytest.mark.parametrize("name", ["gpt-4.1-mini", "gpt-5", "chatgpt-4o-latest", "o3", "o4-mini"])
+def test_openais_own_names_answer_as_the_demo(name: str) -> None:
+    assert behaviours.find(name) is behaviours.BEHAVIOURS["demo"]
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt-", "openchat", "", "Demo", "my-demo", "\x00"])
 def test_other_names_are_unknown(name: str) -> None:
     assert behaviours.find(name) is None
 
