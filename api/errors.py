@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from api.openai_compat.errors import error_answer, speaks_openai
+from api.openai_compat.errors import NOT_SUPPORTED, error_answer, speaks_openai
 from api.problems import CATALOGUE
 from shared.errors import InvalidValue, OutcomeUnknown, RequestError, StorageBusy, StorageError
 
@@ -153,13 +153,14 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if isinstance(error, BodyError):
         errors = [detail_of(error.pointer, error.code, error.detail)] if error.pointer is not None else []
         return problem_answer(request.scope, error.code, detail=error.detail, errors=errors)
+    path = request.scope["path"]
+    if path in NOT_SUPPORTED or (error.status_code == 404 and speaks_openai(path)):
+        problem = CATALOGUE["not_supported"]
+        return problem_answer(request.scope, "not_supported", detail=f"{problem.cause} {problem.cure}")
     if error.status_code == 405:
         allowed = _allowed_methods(request)
         detail = f"Allowed here: {allowed}."
         return problem_answer(request.scope, "method_not_allowed", detail=detail, headers={"Allow": allowed})
-    if error.status_code == 404 and speaks_openai(request.scope["path"]):
-        problem = CATALOGUE["not_supported"]
-        return problem_answer(request.scope, "not_supported", detail=f"{problem.cause} {problem.cure}")
     code = _OF_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
     return problem_answer(request.scope, code, detail=CATALOGUE[code].cause, status=error.status_code)
 

@@ -157,11 +157,11 @@ def _chat_format(body: CreateChatCompletion) -> dict[str, Any] | None:
 
 
 def _chat_message(message: Mapping[str, Any], pointer: str) -> Said:
+    if message.get("role") in ("tool", "function"):
+        raise Unsupported("Tools are not supported yet: send what they returned as a user's message.", pointer=pointer)
     for name in sorted(message.keys() - _CHAT_FIELDS):
         if name not in _EMPTY_IN_CHAT:
             raise InvalidValue("A message has no such field.", pointer=f"{pointer}/{name:.100}")
         if message[name]:
             raise Unsupported("Only messages of text are supported.", pointer=f"{pointer}/{name}")
-    if message.get("role") in {"tool", "function"}:
-        raise Unsupported("Tools are not supported yet: send what they returned as a user's message.", pointer=pointer)
     return said(message.get("role"), message.get("content"), pointer=pointer)

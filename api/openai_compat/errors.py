@@ -17,6 +17,8 @@ from starlette.responses import Response
 from shared.errors import InvalidValue
 
 PREFIX = "/v1/"
+# Of OpenAI's, in the way of ids of ours.
+NOT_SUPPORTED = frozenset({"/v1/responses/compact", "/v1/responses/input_tokens"})
 _NUMBER = re.compile(r"[0-9]+")
 # Our statuses that the SDKs do not know as we mean them. A conflict that lasts must not be tried again.
 _STATUS = {409: 400, 415: 400, 422: 400}
@@ -24,6 +26,7 @@ _TYPES = {401: "invalid_request_error", 403: "invalid_request_error", 429: "rate
 # Asking again would perhaps ask twice.
 _MAY_BE_STORED = frozenset({"outcome_unknown", "not_finished"})
 # Those of pydantic's that OpenAI has words for.
+_SENTENCES = {"extra_forbidden": "There is no such parameter.", "missing": "This parameter is missing."}
 _CODES = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
 
 
@@ -51,7 +54,8 @@ def error_answer(
     if errors:
         first = errors[0]
         param = _param(first["pointer"])
-        message = f"{param}: {first['detail']}" if param else first["detail"]
+        detail = _SENTENCES.get(first["code"]) or first["detail"].removeprefix("Value error, ")
+        message = f"{param}: {detail}" if param else detail
         code = _CODES.get(first["code"], code)
     shown_status = _STATUS.get(status, status)
     return Response(

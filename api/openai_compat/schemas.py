@@ -38,11 +38,13 @@ Items = Annotated[
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     unsupported: ClassVar[dict[str, Refusal]] = {}
+    # Where in the request it stands, with a slash at the end.
+    place: ClassVar[str] = ""
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_unsupported(cls, body: Any) -> Any:
-        return without_unsupported(body, cls.unsupported)
+        return without_unsupported(body, cls.unsupported, place=cls.place)
 
 
 class TextFormat(_Body):
@@ -72,6 +74,7 @@ class ReasoningSettings(_Body):
     """How hard the model is to think."""
 
     effort: Effort | None = None
+    place: ClassVar[str] = "reasoning/"
     unsupported: ClassVar[dict[str, Refusal]] = {
         name: Refusal("What a model thinks is not told: leave this out.")
         for name in ("summary", "generate_summary", "encrypted_content", "mode", "context")

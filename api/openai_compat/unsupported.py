@@ -91,8 +91,8 @@ def refuse_include(request: Request) -> None:
         raise Unsupported(RESPONSES["include"].sentence, pointer="?include")
 
 
-def without_unsupported(body: Any, refusals: Mapping[str, Refusal]) -> Any:
-    """The body without those of the parameters that say nothing.
+def without_unsupported(body: Any, refusals: Mapping[str, Refusal], *, place: str = "") -> Any:
+    """The body, or the part of it at `place`, without those of the parameters that say nothing.
 
     Raises:
         Unsupported: one of them says something.
@@ -101,5 +101,5 @@ def without_unsupported(body: Any, refusals: Mapping[str, Refusal]) -> Any:
         return body
     for name in refusals.keys() & body.keys():
         if not refusals[name].says_nothing(body[name]):
-            raise Unsupported(refusals[name].sentence, pointer=f"#/{name}")
+            raise Unsupported(refusals[name].sentence, pointer=f"#/{place}{name}")
     return {name: value for name, value in body.items() if name not in refusals}
