@@ -12,9 +12,11 @@ from importlib import metadata
 from fastapi import FastAPI
 from sqlalchemy.exc import DBAPIError
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from api import errors
+from api.auth import Authenticator, Gate
 from api.dependencies import Resources
 from api.edge import Edge
 from api.live.hub import Hub
@@ -25,9 +27,10 @@ from api.openai_compat.routes import conversations as openai_conversations
 from api.openai_compat.routes import models as openai_models
 from api.openai_compat.routes import responses as openai_responses
 from api.openapi_document import DESCRIPTION, TAGS, openapi_document
-from api.routes import candidates, conversations, docs, health, messages, models, replies, turns
+from api.routes import candidates, conversations, docs, health, keys, messages, models, replies, turns
 from shared import logging as log_lines
 from shared.aftermath import Aftermath
+from shared.clock import now_ms
 from shared.database.access import Database
 from shared.database.engine import open_engine, parse_url, sqlite_path
 from shared.database.schema import require_head
@@ -39,6 +42,7 @@ from shared.notices import Notifier
 from shared.redis_client import connect
 from shared.reply_events import LogBounds
 from shared.settings import Settings, get_settings
+from shared.store import keys as keys_store
 from shared.store.takeovers import Caps
 from shared.sweeper import Sweeper
 from shared.upkeep import Upkeep
@@ -47,9 +51,11 @@ from shared.upkeep import Upkeep
 _MODULES = (
     *(turns, replies, candidates, conversations, messages, models),
     *(openai_responses, openai_conversations, openai_chat, openai_models),
-    *(health, docs),
+    *(keys, health, docs),
 )
 STOP_SECONDS = 1.0
+EXPOSED_HEADERS = ("Location", "ETag", "Link", "Retry-After", "Preference-Applied", "X-Request-ID")
+CORS_SECONDS = 3600
 
 
 def create_app() -> FastAPI:
@@ -78,7 +84,7 @@ def _application(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url=docs.OPENAPI_PATH,
         redirect_slashes=False,
-        middleware=[Middleware(Edge)],
+        middleware=[Middleware(Edge), *_cors(settings), Middleware(Gate, settings=settings)],
         lifespan=_lifespan,
         openapi_tags=TAGS,
     )
@@ -86,6 +92,29 @@ def _application(settings: Settings) -> FastAPI:
     errors.install(app)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]  # the way the framework documents
     return app
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    """For the web pages of other origins that may use the server, if any."""
+    if not settings.cors_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=(
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "If-None-Match",
+                "Last-Event-ID",
+                "Prefer",
+            ),
+            expose_headers=EXPOSED_HEADERS,
+            max_age=CORS_SECONDS,
+        )
+    ]
 
 
 def _routes() -> list[BaseRoute]:
@@ -107,6 +136,11 @@ def _require_tables(settings: Settings) -> None:
     try:
         with open_engine(url, read_only=True).connect() as connection:
             require_head(connection)
+            if not settings.is_open and not keys_store.has_any(connection, now=now_ms()):
+                raise SettingsError(
+                    "there is no API key yet: make one with `asyncchat keys create`, or set ASYNCCHAT_AUTH=open to let "
+                    "whoever reaches the server use it"
+                )
     except DBAPIError as error:
         raise SettingsError(f"cannot read the database: {error.orig}") from None
 
@@ -144,7 +178,16 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     caps = Caps(tries=settings.max_tries, model_calls=settings.max_model_calls)
     sweeper = Sweeper(database, heartbeat, caps=caps, on_moved=aftermath.follow)
     resources = Resources(
-        settings, database, redis, notifier, doorbell, hub, heartbeat, sweeper, OpenStreams(settings.max_streams)
+        settings,
+        database,
+        redis,
+        notifier,
+        doorbell,
+        hub,
+        heartbeat,
+        sweeper,
+        OpenStreams(settings.max_streams),
+        Authenticator(database, settings),
     )
     sweeper.start()
     stack.push_async_callback(sweeper.stop)

@@ -56,6 +56,10 @@ def _is_conversation_id(value: Any) -> bool:
     return isinstance(value, str) and is_id("conv", value)
 
 
+def _is_key_id(value: Any) -> bool:
+    return isinstance(value, str) and is_id("key", value)
+
+
 def _is_reply_id(value: Any) -> bool:
     return isinstance(value, str) and is_id("reply", value)
 
@@ -105,3 +109,18 @@ def read_reply_cursor(cursor: str, *, parameter: str) -> str:
     """
     (reply_id,) = _unpack(cursor, parameter=parameter, kind="r", fields=(_is_reply_id,))
     return str(reply_id)
+
+
+def key_cursor(key_id: str) -> str:
+    """After this key in the list, newest first."""
+    return _pack("k", key_id)
+
+
+def read_key_cursor(cursor: str, *, parameter: str) -> str:
+    """The key's id.
+
+    Raises:
+        InvalidCursor: it is garbage, forged, or of another list.
+    """
+    (key_id,) = _unpack(cursor, parameter=parameter, kind="k", fields=(_is_key_id,))
+    return str(key_id)

@@ -12,11 +12,11 @@ from fastapi import Query
 from redis.asyncio import Redis
 from starlette.requests import Request
 
+from api.auth import Authenticator, Identity
 from api.json_route import body_of
 from api.live.hub import Hub
 from api.live.sse import OpenStreams
 from shared.database.access import Database
-from shared.database.models import DEFAULT_TENANT
 from shared.doorbell import Doorbell
 from shared.errors import InvalidValue
 from shared.heartbeat import Heartbeat
@@ -66,6 +66,7 @@ class Resources:
     heartbeat: Heartbeat
     sweeper: Sweeper
     streams: OpenStreams
+    authenticator: Authenticator
 
     def announce(self, conversation_id: str) -> None:
         """Wakes whoever waits for this conversation, here and on every other gateway. Call it after the commit."""
@@ -79,9 +80,10 @@ def resources_of(request: Request) -> Resources:
     return resources
 
 
-def tenant_of(_request: Request) -> str:
+def tenant_of(request: Request) -> str:
     """Whose things the request may see."""
-    return DEFAULT_TENANT
+    identity: Identity = request.scope["state"]["identity"]
+    return identity.tenant_id
 
 
 @dataclass(frozen=True, slots=True)

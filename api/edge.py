@@ -21,7 +21,7 @@ access_log = logging.getLogger("api.access")
 log = logging.getLogger(__name__)
 
 # These are documented with their trailing slash; all others have none. Both spellings answer.
-SLASHED = ("/conversations", "/replies", "/models")
+SLASHED = ("/conversations", "/replies", "/models", "/keys")
 # Ids are told apart, not kept secret. Unlike the system's source of randomness this one costs no system call, in which
 # another thread would take the interpreter.
 _random = random.Random()

@@ -117,6 +117,20 @@ def attempt_dict(row: Row) -> dict[str, Any]:
     }
 
 
+def key_dict(row: Row) -> dict[str, Any]:
+    """An API key, without what is secret."""
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "prefix": f"ak_{row['prefix']}",
+        "scopes": row["scopes"],
+        "created_at": instant(row["created_at"]),
+        "expires_at": _instant_or_none(row["expires_at"]),
+        "revoked_at": _instant_or_none(row["revoked_at"]),
+        "last_used_at": _instant_or_none(row["last_used_at"]),
+    }
+
+
 def turn_dict(conversation_id: str, turn: int, *, message: Row, replies: Iterable[Row]) -> dict[str, Any]:
     """A turn: what was said and the replies to it."""
     return {

@@ -84,6 +84,53 @@ def migrate() -> None:
     click.echo(bring_up_to_date(get_settings().database_url))
 
 
+@commands.group()
+def keys() -> None:
+    """Make, list and revoke API keys."""
+
+
+@keys.command("create")
+@click.option("--name", default="first key", help="What it is for.")
+@click.option("--tenant", default="default", help="Whose conversations it is for; each tenant sees only its own.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["read", "write", "admin"]),
+    default=("read", "write"),
+    help="What it is good for; may be given several times.",
+)
+@click.option(
+    "--days", type=click.FloatRange(0, 36_500, min_open=True), help="How long it is good.  [default: for ever]"
+)
+def keys_create(name: str, tenant: str, *, scopes: tuple[str, ...], days: float | None) -> None:
+    """Make a key and print it. It is shown this once."""
+    from cli.keys import create_key
+    from shared.api_keys import Scope
+
+    made = create_key(tenant=tenant, name=name, scopes={Scope(scope) for scope in scopes}, days=days)
+    click.echo(made.secret)
+
+
+@keys.command("list")
+def keys_list() -> None:
+    """All keys of all tenants, without their secrets."""
+    from cli.keys import list_keys, table_of
+
+    for line in table_of(list_keys()):
+        click.echo(line)
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+def keys_revoke(key_id: str) -> None:
+    """Make a key useless, within two seconds everywhere."""
+    from cli.keys import revoke_key
+
+    revoke_key(key_id)
+    click.echo(f"{key_id} is revoked")
+
+
 @commands.command()
 @click.option(
     "--from", "source", required=True, metavar="URL", help="Where everything is, like sqlite:///data/chat.db."

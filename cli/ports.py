@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import random
 import socket
@@ -76,14 +75,6 @@ def lasting_ports(count: int, host: str = "127.0.0.1") -> list[int]:
             continue
         found.append(port)
     return found
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address. A name counts only when it is `localhost`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def local_address(host: str) -> str:

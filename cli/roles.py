@@ -28,6 +28,9 @@ def run_api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
     host = host or settings.host
     port = settings.port if port is None else port
     check_can_listen(host, port)
+    # Who may use the server depends on who can reach it.
+    os.environ["ASYNCCHAT_HOST"] = host
+    get_settings.cache_clear()
     import uvicorn
 
     if gate_fd is not None:

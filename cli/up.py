@@ -13,11 +13,11 @@ from cli.child_process import ChildFailed
 from cli.data_directory import held_data_directory
 from cli.model_choice import choose_model
 from cli.plan import DRAIN_SECONDS, Plan, make_plan
-from cli.ports import check_can_listen, free_port, is_loopback
+from cli.ports import check_can_listen, free_port
 from cli.start_gate import StartGate
 from cli.supervisor import StopRequested, Supervisor
 from shared.errors import AsyncChatError
-from shared.settings import get_settings, misspelt_variables
+from shared.settings import get_settings, is_loopback, misspelt_variables
 
 # A migration of a large database may take its time; one that hangs must end.
 MIGRATION_SECONDS = 3600.0
@@ -53,8 +53,8 @@ def run_up(options: UpOptions) -> None:
     with held_data_directory(options.data_dir) as directory:
         address = (host, port or free_port(host))
         plan = make_plan(settings, model, directory=directory, address=address, workers=options.workers)
-        if not is_loopback(host):
-            _warn(f"anyone who can reach {host} can use this server: it has no API keys yet")
+        if settings.auth == "open" and not is_loopback(host):
+            _warn(f"anyone who can reach {host} can use this server: ASYNCCHAT_AUTH is open")
         _supervise(plan)
 
 

@@ -61,6 +61,11 @@ def new_reply_id() -> str:
     return "reply_" + _ulid()
 
 
+def new_key_id() -> str:
+    """A fresh `key_…`."""
+    return "key_" + _ulid()
+
+
 def new_process_id(role: str) -> str:
     """A fresh id for one start of a process: `api_…` or `worker_…`."""
     return f"{role}_{_ulid()}"

@@ -7,6 +7,7 @@ start with ASYNCCHAT_. Numbers carry their unit in their name.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 from functools import cache
 from pathlib import Path
@@ -61,6 +62,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 
+    # Who may use the server: `keys`, or `open` to whoever reaches it. Unset, it is open on this machine's own address.
+    auth: Literal["keys", "open"] | None = None
+    # Further names under which an open server is reached, and web pages that may use it from elsewhere.
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    # Mixed into the digests of keys. Changing it makes all keys useless.
+    key_pepper: str = Field("", repr=False)
+
     # The model that answers when a conversation names none, and the names offered (none given: any name is taken).
     model: str = Field(DEFAULT_OPENAI_MODEL, min_length=1, max_length=200)
     models: Annotated[tuple[str, ...], NoDecode] = ()
@@ -106,9 +115,9 @@ class Settings(BaseSettings):
         name = wanted if wanted.startswith(DEMO_MODEL) else DEMO_MODEL
         return {**values, "OPENAI_BASE_URL": demo, "model": name, "models": ""}
 
-    @field_validator("models", mode="before")
+    @field_validator("models", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
-    def _split_models(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
@@ -135,6 +144,11 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def is_open(self) -> bool:
+        """Whether whoever reaches the server may use it."""
+        return self.auth == "open" if self.auth else is_loopback(self.host)
+
+    @property
     def offered_models(self) -> tuple[str, ...]:
         """The names `GET /models/` lists: the default first."""
         return (self.model, *(name for name in self.models if name != self.model))
@@ -145,6 +159,16 @@ class Settings(BaseSettings):
         if self.redis_url.startswith("redis+socket://"):
             return "unix://" + self.redis_url.removeprefix("redis+socket://").replace("virtual_host=", "db=")
         return self.redis_url
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _sentence(error: ValidationError) -> str:

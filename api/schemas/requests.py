@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, WrapValidator
 from pydantic_core import PydanticCustomError
 
+from shared.api_keys import Scope
 from shared.reply_status import OnBusy, OnCrash
 from shared.settings import get_settings
 from shared.store.candidates import MAX_CANDIDATES
@@ -17,6 +18,10 @@ MAX_MODEL_CHARS = 200
 MAX_DEADLINE_SECONDS = 86_400
 MAX_METADATA_PAIRS = 16
 MAX_STOPS = 4
+MAX_KEY_NAME_CHARS = 200
+# A hundred years and thirty days.
+MAX_KEY_SECONDS = 100 * 365 * 86_400
+MAX_OVERLAP_SECONDS = 30 * 86_400
 MAX_STOP_CHARS = 500
 
 CONTENT_NOTE = "As long as the server allows: 200,000 characters unless it is set up otherwise."
@@ -107,6 +112,9 @@ OnCrashName = Annotated[
         description="What becomes of the reply if its worker dies: another try, the text so far, or an error.",
     ),
 ]
+ScopeName = Annotated[
+    Scope, Field(strict=False, description="read: look and listen. write: ask and change. admin: keys.")
+]
 
 
 class _Body(BaseModel):
@@ -191,3 +199,21 @@ class AppendMessageBody(_Body):
 
     role: Literal["user", "assistant", "system"]
     content: Content
+
+
+class CreateKeyBody(_Body):
+    """A key for somebody or something."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_KEY_NAME_CHARS, description="What it is for.")]
+    scopes: Annotated[list[ScopeName], Field(min_length=1, max_length=len(Scope))] = Field(
+        default_factory=lambda: [Scope.READ, Scope.WRITE]
+    )
+    expires_in_seconds: Annotated[Finite, Field(gt=0, le=MAX_KEY_SECONDS)] | None = Field(
+        None, description="Unset, it is good until it is revoked."
+    )
+
+
+class RotateKeyBody(_Body):
+    """How long the old key is good beside the new one."""
+
+    overlap_seconds: Annotated[Finite, Field(ge=0, le=MAX_OVERLAP_SECONDS)] = 86_400

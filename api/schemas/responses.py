@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.api_keys import Scope
 from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyError, ReplyStatus, StopRequest
 
 Instant = Annotated[
@@ -244,3 +245,30 @@ class ErrorExplanation(_Answer):
     title: str
     cause: str
     cure: str
+
+
+class ApiKey(_Answer):
+    """A key, without its secret."""
+
+    id: str
+    name: str
+    prefix: str = Field(description="What the key begins with, to tell keys apart.")
+    scopes: list[Scope]
+    created_at: Instant
+    expires_at: Instant | None
+    revoked_at: Instant | None
+    last_used_at: Instant | None = Field(description="To the minute.")
+
+
+class NewApiKey(ApiKey):
+    """A key that was made just now."""
+
+    secret: str = Field(description="The whole key, for `Authorization: Bearer`. It is never shown again.")
+
+
+class ApiKeyPage(_Answer):
+    """A page of keys."""
+
+    data: list[ApiKey]
+    next_cursor: str | None
+    has_more: bool

@@ -70,7 +70,7 @@ async def running_gateway() -> AsyncIterator[Gateway]:
     app = create_app()
     async with app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield Gateway(app, client)
 
 

@@ -12,10 +12,10 @@ from cli.ports import (
     AddressError,
     check_can_listen,
     free_port,
-    is_loopback,
     lasting_ports,
     url_of,
 )
+from shared.settings import is_loopback
 
 
 def test_a_free_port_may_be_used() -> None:
