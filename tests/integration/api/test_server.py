@@ -95,11 +95,12 @@ async def test_who_hangs_up_is_waited_for_no_longer(served: Served, shared_valke
     "request_bytes",
     [
         pytest.param(
-            b"POST /conversations/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999999\r\n\r\n", id="huge"
+            b"POST /conversations/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+            id="huge",
         ),
         pytest.param(
-            b"POST /conversations/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            b"POST /conversations/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
             id="two lengths",
         ),
         pytest.param(
@@ -107,18 +108,25 @@ async def test_who_hangs_up_is_waited_for_no_longer(served: Served, shared_valke
             b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
             id="bad chunk",
         ),
-        pytest.param(b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", id="long path"),
         pytest.param(
-            b"GET /replies/ HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * 200_000 + b"\r\nConnection: close\r\n\r\n",
+            b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", id="long path"
+        ),
+        pytest.param(
+            b"GET /replies/ HTTP/1.1\r\nHost: localhost\r\nX-Long: "
+            + b"a" * 200_000
+            + b"\r\nConnection: close\r\n\r\n",
             id="long header",
         ),
         pytest.param(
-            b"GET /conversations/\xff\xfe/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", id="bytes in the path"
+            b"GET /conversations/\xff\xfe/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            id="bytes in the path",
         ),
         pytest.param(
             b"GET /conversations/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", id="dots"
         ),
-        pytest.param(b"GET /docs/..%2f..%2fapp.py HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", id="dots escaped"),
+        pytest.param(
+            b"GET /docs/..%2f..%2fapp.py HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", id="dots escaped"
+        ),
         pytest.param(b"TRACE / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", id="TRACE"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", id="TLS"),
         pytest.param(b"GET http://elsewhere/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", id="absolute"),
@@ -132,7 +140,8 @@ def test_strange_bytes_break_nothing(unharmed: Served, request_bytes: bytes) -> 
 
 
 def test_a_body_that_never_comes_leaves_others_alone(unharmed: Served) -> None:
-    cut = b"POST /conversations/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
+    head = b"POST /conversations/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    cut = head + b"Content-Length: 50\r\n\r\n{"
     assert unharmed.exchange(cut) == b""
     assert httpx2.get(f"{unharmed.url}/healthz").status_code == 200
     assert "Traceback" not in unharmed.log()

@@ -1,0 +1,308 @@
+"""Keys: who has none gets nothing, and who has one gets what it is good for, of its own tenant."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.routing import Route
+
+from api import auth
+from api.services.keys import make
+from shared.api_keys import Scope
+from shared.clock import now_ms
+from shared.database.access import Database
+from tests.integration.api.gateway import Gateway, PlayedWorker, running_gateway
+
+pytestmark = pytest.mark.anyio
+
+EVERYONES = {"/healthz", "/readyz", "/openapi.json", "/docs", "/errors/{code}"}
+HOME, ANYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104  Nothing listens in these tests.
+# What each address takes; all others take an empty object.
+BODIES = {
+    "ask-message/": {"content": "Hello"},
+    "messages/": {"role": "user", "content": "Hello"},
+    "items": {"items": [{"role": "user", "content": "Hello"}]},
+    "{conversation_id}": {"metadata": {}},
+}
+FULL = frozenset({Scope.READ, Scope.WRITE})
+
+
+class Keys:
+    """Makes keys in the database, as `asyncchat keys create` does."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def make(
+        self, tenant: str = "default", *, scopes: frozenset[Scope] = FULL, expires_at: int | None = None
+    ) -> tuple[str, dict[str, str]]:
+        """Its id, and the header that shows it."""
+        made = await self._database.write(make, tenant, name="test", scopes=scopes, expires_at=expires_at, pepper="")
+        return made.row["id"], {"Authorization": f"Bearer {made.secret}"}
+
+
+@pytest.fixture
+def keys(database: Database) -> Keys:
+    return Keys(database)
+
+
+@pytest.fixture
+async def locked(environment: pytest.MonkeyPatch, keys: Keys) -> AsyncIterator[Gateway]:
+    """A gateway that asks for keys; somebody has one."""
+    await keys.make("somebody")
+    environment.setenv("ASYNCCHAT_AUTH", "keys")
+    async with running_gateway() as running:
+        yield running
+
+
+async def _scene(gateway: Gateway, headers: dict[str, str]) -> dict[str, str]:
+    """One of everything that the tenant has, by the names that paths have for them."""
+    client = gateway.client
+    created = (await client.post("/conversations/", json={"message": {"content": "Hello"}}, headers=headers)).json()
+    reply = created["turn"]["replies"][0]
+    response = (await client.post("/v1/responses", json={"input": "Hi", "background": True}, headers=headers)).json()
+    return {
+        "conversation_id": created["id"],
+        "turn": "1",
+        "reply_id": reply["id"],
+        "response_id": response["id"],
+        "item_id": created["turn"]["message"]["id"],
+        "name": "demo",
+        "code": "not_found",
+        "key_id": "key_01m86nzqqk652jp7wdnyyebm22",
+        "path": "x",
+    }
+
+
+def _walk(gateway: Gateway, names: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Every route with every method: its template, the method, and the address of something that is there."""
+    found = []
+    for route in gateway.app.routes:
+        assert isinstance(route, Route)
+        path = route.path
+        for name, value in names.items():
+            path = path.replace(f"{{{name}}}", value).replace(f"{{{name}:path}}", value)
+        found += [(route.path, method, path) for method in sorted((route.methods or set()) - {"HEAD"})]
+    assert len(found) > 35
+    return found
+
+
+async def _answers(
+    client: httpx2.AsyncClient, method: str, path: str, headers: dict[str, str], *, template: str = ""
+) -> httpx2.Response:
+    body = BODIES.get(template.rstrip("/").rpartition("/")[2] + "/" * template.endswith("/"), {})
+    return await client.request(
+        method, path, json=body if method in {"POST", "PUT", "PATCH"} else None, headers=headers
+    )
+
+
+async def test_without_a_good_key_nothing_is_to_be_had_anywhere(locked: Gateway, keys: Keys) -> None:
+    _, mine = await keys.make()
+    names = await _scene(locked, mine)
+    revoked, revoked_key = await keys.make()
+    _, admin = await keys.make(scopes=frozenset({Scope.ADMIN}))
+    assert (await locked.client.delete(f"/keys/{revoked}/", headers=admin)).status_code == 204
+    _, expired = await keys.make(expires_at=now_ms() - 1)
+    bad: list[dict[str, str]] = [
+        {},
+        revoked_key,
+        expired,
+        {"Authorization": mine["Authorization"][:-1] + ("A" if mine["Authorization"][-1] != "A" else "B")},
+        {"Authorization": "Bearer ak_000000000000_" + "x" * 43},
+        {"Authorization": mine["Authorization"].replace("Bearer", "Basic")},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer sk-something-else"},
+    ]
+    for template, method, path in _walk(locked, names):
+        for headers in bad:
+            answer = await _answers(locked.client, method, path, headers)
+            if template in EVERYONES or template.startswith("/docs"):
+                assert answer.status_code < 400 or template.startswith("/docs"), (method, path)
+                break
+            assert answer.status_code == 401, (method, path, headers)
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+            assert answer.headers["X-Request-ID"]
+
+
+async def test_another_tenants_things_are_not_there(locked: Gateway, keys: Keys) -> None:
+    _, mine = await keys.make("mine")
+    _, other = await keys.make("other", scopes=frozenset({Scope.ADMIN}))
+    names = await _scene(locked, mine)
+    before = await locked.client.get(f"/conversations/{names['conversation_id']}/", headers=mine)
+    for template, method, path in _walk(locked, names):
+        if "{" not in template or template in EVERYONES or "{name" in template or "{path" in template:
+            continue
+        answer = await _answers(locked.client, method, path, other, template=template)
+        assert answer.status_code == 404, (method, path, answer.text)
+    assert (
+        await locked.client.get(f"/conversations/{names['conversation_id']}/", headers=mine)
+    ).json() == before.json()
+    for listed in ("/conversations/", "/replies/", "/v1/conversations", "/keys/"):
+        data = (await locked.client.get(listed, headers=other)).json()["data"]
+        assert [each for each in data if "prefix" not in each] == [], listed
+    body = {"input": "Hi", "background": True}
+    for told in ({"conversation": names["conversation_id"]}, {"previous_response_id": names["response_id"]}):
+        assert (await locked.client.post("/v1/responses", json={**body, **told}, headers=other)).status_code == 404
+
+
+@pytest.mark.parametrize("scope", Scope)
+async def test_a_key_is_good_for_its_scope_and_no_more(locked: Gateway, keys: Keys, scope: Scope) -> None:
+    _, mine = await keys.make()
+    names = await _scene(locked, mine)
+    _, narrow = await keys.make(scopes=frozenset({scope}))
+    for template, method, path in _walk(locked, names):
+        if template in EVERYONES or template.startswith(("/docs", "/errors")) or template.endswith("/events/"):
+            continue
+        if template.startswith("/keys"):
+            allowed = scope is Scope.ADMIN
+        elif method == "GET":
+            allowed = scope in {Scope.READ, Scope.ADMIN}
+        else:
+            allowed = scope in {Scope.WRITE, Scope.ADMIN}
+        if allowed:
+            continue
+        answer = await _answers(locked.client, method, path, narrow)
+        assert answer.status_code == 403, (method, path)
+        code = answer.json()["error"]["code"] if path.startswith("/v1") else answer.json()["code"]
+        assert code == ("insufficient_permissions" if path.startswith("/v1") else "forbidden")
+
+
+async def test_openais_sdk_is_told_in_its_own_words(locked: Gateway) -> None:
+    answer = await locked.client.post("/v1/responses", json={"input": "Hi"})
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (401, "false")
+    assert answer.json()["error"]["code"] == "invalid_api_key"
+
+
+async def test_keys_are_made_listed_rotated_and_revoked(
+    locked: Gateway, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, admin = await keys.make("acme", scopes=frozenset({Scope.ADMIN}))
+    made = await locked.client.post("/keys/", json={"name": "backend", "expires_in_seconds": 3600}, headers=admin)
+    assert made.status_code == 201
+    key: dict[str, Any] = made.json()
+    assert key["scopes"] == ["read", "write"]
+    assert key["secret"].startswith(key["prefix"] + "_")
+    held = {"Authorization": f"Bearer {key['secret']}"}
+    conversation = (await locked.client.post("/conversations/", headers=held)).json()["id"]
+
+    shown = (await locked.client.get(f"/keys/{key['id']}/", headers=admin)).json()
+    assert "secret" not in shown
+    assert {
+        name: value for name, value in key.items() if name not in {"secret", "last_used_at"}
+    }.items() <= shown.items()
+    first = (await locked.client.get("/keys/?limit=1", headers=admin)).json()
+    assert [each["id"] for each in first["data"]] == [key["id"]]
+    assert len((await locked.client.get(f"/keys/?after={first['next_cursor']}", headers=admin)).json()["data"]) == 1
+
+    rotated = await locked.client.post(f"/keys/{key['id']}/rotate/", json={"overlap_seconds": 600}, headers=admin)
+    new = {"Authorization": f"Bearer {rotated.json()['secret']}"}
+    for headers in (held, new):
+        assert (await locked.client.get(f"/conversations/{conversation}/", headers=headers)).status_code == 200
+    again = await locked.client.post(
+        f"/keys/{rotated.json()['id']}/rotate/", json={"overlap_seconds": 0}, headers=admin
+    )
+    assert (await locked.client.get("/conversations/", headers=new)).status_code == 401
+    newest = {"Authorization": f"Bearer {again.json()['secret']}"}
+    assert (await locked.client.get("/conversations/", headers=newest)).status_code == 200
+    conflict = await locked.client.post(f"/keys/{rotated.json()['id']}/rotate/", headers=admin)
+    assert (conflict.status_code, conflict.json()["code"]) == (409, "conflict")
+
+    # A gateway believes for a moment what it has read; another one has not been told.
+    monkeypatch.setattr(auth, "BELIEVE_SECONDS", 0.0)
+    async with running_gateway() as other:
+        assert (await other.client.get("/conversations/", headers=newest)).status_code == 200
+        assert (await locked.client.delete(f"/keys/{again.json()['id']}/", headers=admin)).status_code == 204
+        for gateway in (locked, other):
+            assert (await gateway.client.get("/conversations/", headers=newest)).status_code == 401
+
+
+async def test_the_worker_answers_for_every_tenant(locked: Gateway, keys: Keys, worker: PlayedWorker) -> None:
+    for tenant in ("one", "two"):
+        _, headers = await keys.make(tenant)
+        await _scene(locked, headers)
+    claimed = await worker.claim()
+    assert {claim.tenant_id for claim in claimed} == {"one", "two"}
+
+
+async def test_a_server_that_asks_for_keys_does_not_start_without_one(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ASYNCCHAT_AUTH", "keys")
+    with pytest.raises(SystemExit, match="asyncchat keys create"):
+        async with running_gateway():
+            pass
+
+
+@pytest.mark.parametrize(
+    ("host", "auth_mode", "is_open"),
+    [
+        (HOME, None, True),
+        ("::1", None, True),
+        ("localhost", None, True),
+        (ANYWHERE, None, False),
+        ("10.0.0.7", None, False),
+        (ANYWHERE, "open", True),
+        (HOME, "keys", False),
+    ],
+)
+async def test_it_is_open_at_home_only_unless_somebody_says_so(
+    environment: pytest.MonkeyPatch, keys: Keys, host: str, *, auth_mode: str | None, is_open: bool
+) -> None:
+    await keys.make()
+    environment.setenv("ASYNCCHAT_HOST", host)
+    if auth_mode:
+        environment.setenv("ASYNCCHAT_AUTH", auth_mode)
+    async with running_gateway() as gateway:
+        assert (await gateway.client.get("/conversations/")).status_code == (200 if is_open else 401)
+
+
+# --- the open server ---
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "192.168.1.7"])
+async def test_an_open_server_is_reached_by_its_own_names_and_addresses(gateway: Gateway, host: str) -> None:
+    assert (await gateway.client.get("/conversations/", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", ""])
+async def test_a_name_of_somebody_elses_leads_nowhere(gateway: Gateway, host: str) -> None:
+    """A page of evil.example whose name was made to lead to this machine."""
+    answer = await gateway.client.post("/conversations/", headers={"Host": host})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_host")
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:3000", "http://[", "file://"])
+async def test_a_page_of_another_origin_gets_nothing(gateway: Gateway, origin: str) -> None:
+    for method, path in (("POST", "/conversations/"), ("GET", "/conversations/"), ("POST", "/v1/responses")):
+        headers = {"Origin": origin, "Content-Type": "text/plain"}
+        answer = await gateway.client.request(method, path, headers=headers)
+        assert answer.status_code == 403
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_its_own_pages_may_use_it(gateway: Gateway) -> None:
+    headers = {"Host": "localhost:8000", "Origin": "http://localhost:8000"}
+    assert (await gateway.client.post("/conversations/", headers=headers)).status_code == 201
+
+
+async def test_pages_of_an_origin_that_was_named_may_use_it(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ASYNCCHAT_CORS_ORIGINS", "https://app.example, https://two.example")
+    environment.setenv("ASYNCCHAT_ALLOWED_HOSTS", "chat.example")
+    async with running_gateway() as gateway:
+        headers = {"Origin": "https://app.example", "Host": "chat.example"}
+        answer = await gateway.client.post("/conversations/", headers=headers)
+        assert answer.status_code == 201
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+        assert "Location" in answer.headers["Access-Control-Expose-Headers"]
+        asked = {
+            **headers,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "idempotency-key",
+        }
+        preflight = await gateway.client.options("/conversations/", headers=asked)
+        assert preflight.status_code == 200
+        foreign = await gateway.client.post("/conversations/", headers={**headers, "Origin": "https://evil.example"})
+        assert foreign.status_code == 403
+        assert "Access-Control-Allow-Origin" not in foreign.headers
