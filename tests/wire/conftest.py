@@ -17,7 +17,7 @@ from tests.fixtures.databases import Databases
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.valkey import Valkey
 from tests.wire.asking import NODE_FOLDER, Asking
-from tests.wire.nginx import Nginx, find_nginx, running_nginx
+from tests.wire.nginx import UPSTREAM, Nginx, find_nginx, running_nginx
 
 OLDEST_NODE = 20
 # So that a browser's page has to come back several times for one reply.
@@ -67,8 +67,10 @@ def installation(
     url = databases.new(folder)
     with DemoProcess.started() as demo:
         made = Installation(folder, database_url=url, redis_url=shared_valkey.url, demo=demo)
-        made.add_gateway()
-        made.add_gateway(environment={"ASYNCCHAT_STREAM_SECONDS": SHORT_STREAM_SECONDS})
+        # By itself nginx names what is behind it by its own name for that.
+        behind = {"ASYNCCHAT_ALLOWED_HOSTS": UPSTREAM}
+        made.add_gateway(environment=behind)
+        made.add_gateway(environment={"ASYNCCHAT_STREAM_SECONDS": SHORT_STREAM_SECONDS, **behind})
         made.add_worker()
         try:
             asyncio.run(made.ready())

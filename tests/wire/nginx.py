@@ -26,6 +26,10 @@ def find_nginx() -> str | None:
     return shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), *_FOLDERS]))
 
 
+# What nginx calls the gateways.
+UPSTREAM = "gateways"
+
+
 @dataclass(frozen=True, slots=True)
 class Nginx:
     """A running one."""
@@ -44,13 +48,13 @@ events {{}}
 http {{
     access_log off;
     {temporary}
-    upstream gateways {{
+    upstream {UPSTREAM} {{
         {servers}
     }}
     server {{
         listen 127.0.0.1:{port};
         location / {{
-            proxy_pass http://gateways;
+            proxy_pass http://{UPSTREAM};
         }}
     }}
 }}
