@@ -8,19 +8,21 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from api.errors import problem_answer
+from shared import conversation_tokens
 from shared.api_keys import ALL_SCOPES, Scope, is_same, prefix_of
 from shared.clock import now_ms
+from shared.conversation_tokens import ConversationToken
 from shared.database.access import Database
 from shared.database.models import DEFAULT_TENANT
 from shared.errors import StorageError
 from shared.settings import Settings
-from shared.store import keys
+from shared.store import keys, secrets
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +44,18 @@ class Identity:
     tenant_id: str
     scopes: frozenset[Scope]
     key_id: str | None = None
+    # For the bearer of a conversation's token, the one it is good for.
+    conversation_id: str | None = None
 
     def may(self, scope: Scope) -> bool:
         """Whether this is allowed."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
+# What the bearer of a token may do, in its conversation.
+_OF_TOKENS = frozenset({Scope.READ, Scope.WRITE})
+_SECRET_NAME = "conversation tokens"  # noqa: S105  what it is called
+_LISTENING = "/events/"
 EVERYBODY = Identity(DEFAULT_TENANT, ALL_SCOPES)
 
 
@@ -66,13 +74,16 @@ class Authenticator:
         self._pepper = settings.key_pepper
         self._believed: dict[str, _Believed] = {}
         self._notes: set[asyncio.Task[None]] = set()
+        self._token_secret: bytes | None = None
 
     async def identify(self, key: str) -> Identity | None:
-        """Whose key it is, or None if it is none, or no good any more.
+        """Whose key or token it is, or None if it is none, or no good any more.
 
         Raises:
             StorageError: the database does not answer.
         """
+        if conversation_tokens.is_token(key):
+            return await self._identify_token(key)
         prefix = prefix_of(key)
         if prefix is None:
             is_same(key, None, self._pepper)
@@ -83,6 +94,28 @@ class Authenticator:
         if found.expires_at is not None and found.expires_at <= now_ms():
             return None
         return found.identity
+
+    async def sign(self, token: ConversationToken) -> str:
+        """The token as a client gets it.
+
+        Raises:
+            StorageError: the database does not answer.
+        """
+        return conversation_tokens.sign(token, await self._secret())
+
+    async def _identify_token(self, text: str) -> Identity | None:
+        token = conversation_tokens.read(text, await self._secret())
+        if token is None or token.expires_at <= now_ms():
+            return None
+        return Identity(token.tenant_id, _OF_TOKENS, conversation_id=token.conversation_id)
+
+    async def _secret(self) -> bytes:
+        """The same on every gateway."""
+        if self._token_secret is None:
+            self._token_secret = bytes.fromhex(
+                await self._database.write(secrets.get_or_make, _SECRET_NAME, now=now_ms())
+            )
+        return self._token_secret
 
     def forget(self) -> None:
         """Keys have changed."""
@@ -158,6 +191,8 @@ class Gate:
         if identity is None:
             raise Refusal("unauthorized", "This key is not known here, or no good any more.")
         needed = _needed(path, method)
+        if identity.conversation_id is not None and not _is_of_token(path, method, identity.conversation_id):
+            raise Refusal("forbidden", "This token is good for asking, reading and listening in its conversation only.")
         if not identity.may(needed):
             raise Refusal("forbidden", f"This key has not the scope `{needed}`, which this takes.")
         return identity
@@ -187,6 +222,14 @@ def _needed(path: str, method: str) -> Scope:
     return Scope.READ if method in _READING else Scope.WRITE
 
 
+def _is_of_token(path: str, method: str, conversation_id: str) -> bool:
+    """Whether this is what the token of the conversation is for."""
+    own = f"/conversations/{conversation_id}/"
+    if method in _READING:
+        return path.startswith(own)
+    return method == "POST" and path == f"{own}ask-message/"
+
+
 def _values(scope: AsgiScope, name: bytes) -> Iterable[str]:
     return [value.decode("latin-1") for header, value in scope["headers"] if header == name]
 
@@ -203,12 +246,22 @@ def _key_of(scope: AsgiScope) -> str:
         Refusal: there is none, or more than one, or of another scheme.
     """
     given = set(_values(scope, b"authorization"))
+    if not given and (token := _token_of_query(scope)):
+        return token
     if not given:
         raise Refusal("unauthorized", "This takes a key: `Authorization: Bearer ak_…`.")
     scheme, _, key = given.pop().strip().partition(" ")
     if given or scheme.lower() != "bearer" or not key.strip():
         raise Refusal("unauthorized", "Send one key, as `Authorization: Bearer ak_…`.")
     return key.strip()
+
+
+def _token_of_query(scope: AsgiScope) -> str:
+    """A conversation's token in the query, where a browser can send it no other way."""
+    if not scope["path"].endswith(_LISTENING):
+        return ""
+    tokens = parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [])
+    return tokens[0] if len(tokens) == 1 and conversation_tokens.is_token(tokens[0]) else ""
 
 
 def _hostname(host: str) -> str:

@@ -21,6 +21,7 @@ MAX_STOPS = 4
 MAX_KEY_NAME_CHARS = 200
 # A hundred years and thirty days.
 MAX_KEY_SECONDS = 100 * 365 * 86_400
+MAX_TOKEN_SECONDS = 86_400
 MAX_OVERLAP_SECONDS = 30 * 86_400
 MAX_STOP_CHARS = 500
 
@@ -217,3 +218,9 @@ class RotateKeyBody(_Body):
     """How long the old key is good beside the new one."""
 
     overlap_seconds: Annotated[Finite, Field(ge=0, le=MAX_OVERLAP_SECONDS)] = 86_400
+
+
+class CreateTokenBody(_Body):
+    """How long the token is good."""
+
+    expires_in_seconds: Annotated[Finite, Field(gt=0, le=MAX_TOKEN_SECONDS)] = 3600

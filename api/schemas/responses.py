@@ -272,3 +272,10 @@ class ApiKeyPage(_Answer):
     data: list[ApiKey]
     next_cursor: str | None
     has_more: bool
+
+
+class NewConversationToken(_Answer):
+    """A token for one conversation."""
+
+    token: str
+    expires_at: Instant

@@ -66,6 +66,7 @@ async def test_every_endpoint_is_documented(gateway: Gateway) -> None:
         "POST /v1/chat/completions",
         "GET /v1/models",
         "GET /v1/models/{name}",
+        "POST /conversations/{conversation_id}/tokens/",
         "POST /keys/",
         "GET /keys/",
         "GET /keys/{key_id}/",

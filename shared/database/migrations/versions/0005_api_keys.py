@@ -1,4 +1,4 @@
-"""API keys."""
+"""API keys, and what all processes keep secret together."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,7 +25,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
         sa.UniqueConstraint("prefix", name=op.f("uq_api_keys_prefix")),
     )
+    op.create_table(
+        "shared_secrets",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.String(length=200), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_shared_secrets")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("shared_secrets")
     op.drop_table("api_keys")
