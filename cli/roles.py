@@ -33,6 +33,8 @@ def run_api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
     get_settings.cache_clear()
     import uvicorn
 
+    from api.http_protocol import BoundedHttp
+
     if gate_fd is not None:
         import_module("api.app")
         pass_gate(gate_fd)
@@ -42,7 +44,7 @@ def run_api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttp,
         # The app writes its own lines, with the request's id.
         access_log=False,
         log_config=None,

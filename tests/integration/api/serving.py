@@ -1,4 +1,4 @@
-"""A gateway as a process of its own, served by uvicorn as `asyncchat api` serves it."""
+"""A gateway as a process of its own: `asyncchat api`."""
 
 from __future__ import annotations
 
@@ -44,8 +44,7 @@ class Served:
 
 def command(port: int) -> list[str]:
     """How to serve it."""
-    options = ["--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header"]
-    return [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", *options]
+    return [sys.executable, "-m", "cli", "api", "--host", "127.0.0.1", "--port", str(port)]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import uvicorn
 from redis.asyncio import Redis
 
 from api.app import create_app
+from api.http_protocol import BoundedHttp
 from shared.aftermath import Aftermath
 from shared.background import end
 from shared.clock import now_ms
@@ -45,7 +46,7 @@ async def serving_gateway() -> AsyncIterator[ServedGateway]:
     get_settings.cache_clear()
     app = create_app()
     config = uvicorn.Config(
-        app, http="httptools", lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=5
+        app, http=BoundedHttp, lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=5
     )
     server = uvicorn.Server(config)
     with socket.socket() as listening:
