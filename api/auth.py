@@ -21,7 +21,7 @@ from shared.conversation_tokens import ConversationToken
 from shared.database.access import Database
 from shared.database.models import DEFAULT_TENANT
 from shared.errors import StorageError
-from shared.settings import Settings
+from shared.settings import Settings, is_loopback
 from shared.store import keys, secrets
 
 log = logging.getLogger(__name__)
@@ -160,6 +160,7 @@ class Gate:
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app = app
         self._is_open = settings.is_open
+        self._is_open_to_all = settings.auth == "open"
         self._hosts = frozenset({*_HOME, settings.host.lower(), *(host.lower() for host in settings.allowed_hosts)})
         self._origins = frozenset(settings.cors_origins)
 
@@ -180,7 +181,7 @@ class Gate:
 
     async def _identify(self, scope: AsgiScope) -> Identity:
         path, method = scope["path"], scope["method"]
-        if self._is_open:
+        if self._is_open and (self._is_open_to_all or _is_home(scope)):
             self._require_home(scope)
             return EVERYBODY
         if method == "OPTIONS" or path.startswith(_PUBLIC):
@@ -214,6 +215,12 @@ class Gate:
                 "forbidden_origin",
                 f"Web pages of {origin!r:.100} may not use this server. Set ASYNCCHAT_CORS_ORIGINS to let them.",
             )
+
+
+def _is_home(scope: AsgiScope) -> bool:
+    """Whether the request came to an address that only this machine reaches, whatever the server was told to bind."""
+    server = scope.get("server")
+    return server is None or is_loopback(server[0])
 
 
 def _needed(path: str, method: str) -> Scope:

@@ -161,6 +161,7 @@ class Settings(BaseSettings):
         return self.redis_url
 
 
+@cache
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches what listens there."""
     if host == "localhost":

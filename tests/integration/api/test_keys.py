@@ -316,6 +316,14 @@ async def test_it_is_open_at_home_only_unless_somebody_says_so(
         assert (await gateway.client.get("/conversations/")).status_code == (200 if is_open else 401)
 
 
+async def test_what_comes_to_another_address_needs_a_key_whatever_the_server_was_told(gateway: Gateway) -> None:
+    """As when uvicorn itself is told to listen everywhere."""
+    transport = httpx2.ASGITransport(gateway.app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://10.1.2.3:8000") as client:
+        assert (await client.get("/conversations/")).status_code == 401
+        assert (await client.get("/healthz")).status_code == 200
+
+
 # --- the open server ---
 
 
