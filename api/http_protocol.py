@@ -49,7 +49,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self._is_refused:
             return
         super().data_received(data)
-        if self._is_in_head and not self._is_refused and not self.transport.is_closing():
+        if self._is_in_head and not self.transport.is_closing():
             # Of a header that is not complete the parser tells nothing.
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -106,6 +106,8 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(_TOO_SLOW)
 
     def _refuse(self, status: int) -> None:
+        if self._is_refused:
+            return
         self._is_refused = True
         self._stop_timer()
         self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
