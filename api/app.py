@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from api import errors
+from api.admission import Admission
 from api.auth import Authenticator, Gate
 from api.dependencies import Resources
 from api.edge import Edge
@@ -188,6 +189,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         sweeper,
         OpenStreams(settings.max_streams),
         Authenticator(database, settings),
+        Admission(database, settings),
     )
     sweeper.start()
     stack.push_async_callback(sweeper.stop)

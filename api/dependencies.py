@@ -12,6 +12,7 @@ from fastapi import Query
 from redis.asyncio import Redis
 from starlette.requests import Request
 
+from api.admission import Admission
 from api.auth import Authenticator, Identity
 from api.json_route import body_of
 from api.live.hub import Hub
@@ -67,6 +68,7 @@ class Resources:
     sweeper: Sweeper
     streams: OpenStreams
     authenticator: Authenticator
+    admission: Admission
 
     def announce(self, conversation_id: str) -> None:
         """Wakes whoever waits for this conversation, here and on every other gateway. Call it after the commit."""

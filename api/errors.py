@@ -96,7 +96,7 @@ async def _on_request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101  Starlette calls it for nothing else.
     code = error.code if error.code in CATALOGUE else "bad_request"
     errors = [detail_of(error.pointer, code, str(error))] if isinstance(error, InvalidValue) else []
-    headers = {"Retry-After": "1"} if CATALOGUE[code].status == 503 else None
+    headers = {"Retry-After": "1"} if CATALOGUE[code].status in (429, 503) else None
     return problem_answer(request.scope, code, detail=str(error), errors=errors, headers=headers)
 
 

@@ -181,6 +181,14 @@ _REQUEST_PROBLEMS = (
         "Use a new key for each new request, and the same key only to repeat one.",
     ),
     Problem(
+        "queue_full",
+        429,
+        "Too much is being answered",
+        "As many replies are queued or running as there may be at once (ASYNCCHAT_MAX_LIVE_OF_TENANT, "
+        "ASYNCCHAT_MAX_LIVE).",
+        "Wait until some of them have ended; Retry-After says when to ask again.",
+    ),
+    Problem(
         "internal_error",
         500,
         "Something went wrong here",

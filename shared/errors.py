@@ -11,6 +11,7 @@ AsyncChatError
 │   │   └── NotRetryable     the reply neither failed nor was cancelled
 │   ├── CannotCancel         the response has ended, and its client has it
 │   ├── NotFinished          the process had to stop waiting for the answer
+│   ├── QueueFull            as many replies are live as may be
 │   ├── TooManyStreams       this process serves as many streams as it may
 │   ├── TooManyCandidates    the turn has as many replies as it may have
 │   ├── InvalidValue         a value is outside what is allowed; names the field
@@ -84,6 +85,12 @@ class NotFinished(RequestError):
     """The answer was not there when the process had to stop waiting for it. It is still being made."""
 
     code = "not_finished"
+
+
+class QueueFull(RequestError):
+    """As many replies are live as may be."""
+
+    code = "queue_full"
 
 
 class TooManyStreams(RequestError):

@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     max_content_chars: int = Field(200_000, ge=1)
     max_wait_seconds: float = Field(50, ge=0, le=3600)
     deadline_seconds: float = Field(600, gt=0, le=86_400)
+    # How many replies may be queued or running at once, of one tenant and in all.
+    max_live_of_tenant: int = Field(20_000, ge=1)
+    max_live: int = Field(100_000, ge=1)
     # How long a repeated request is known by its Idempotency-Key.
     idempotency_seconds: float = Field(86_400, ge=60)
 

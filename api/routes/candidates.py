@@ -61,7 +61,7 @@ async def cancel(request: Request, reply_id: ReplyId) -> Response:
     responses={
         202: answer(TurnAnswer, "Accepted; one more candidate is being made", headers=RETRY),
         200: answer(TurnAnswer, "All replies of the turn have ended within the wait"),
-        **problems("not_found", "not_last_turn", "too_many_candidates", *BODY, "idempotency_mismatch"),
+        **problems("not_found", "not_last_turn", "too_many_candidates", *BODY, "idempotency_mismatch", "queue_full"),
     },
     openapi_extra={"parameters": [IDEMPOTENCY_PARAMETER, PREFER_PARAMETER]},
 )
@@ -88,7 +88,7 @@ async def regenerate(
     responses={
         202: answer(Reply, "Accepted; the reply is queued again", headers={"Location": "Where the reply is.", **RETRY}),
         200: answer(Reply, "It has ended within the wait"),
-        **problems("not_found", "not_last_turn", "not_retryable", *BODY, "idempotency_mismatch"),
+        **problems("not_found", "not_last_turn", "not_retryable", *BODY, "idempotency_mismatch", "queue_full"),
     },
     openapi_extra={"parameters": [IDEMPOTENCY_PARAMETER, PREFER_PARAMETER]},
 )

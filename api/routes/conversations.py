@@ -53,7 +53,7 @@ router = APIRouter(route_class=JsonRoute, tags=["Conversations"])
     summary="Create a conversation",
     responses={
         201: answer(CreatedConversation, "The conversation", headers={"Location": "Where the conversation is."}),
-        **problems(*BODY, "idempotency_mismatch"),
+        **problems(*BODY, "idempotency_mismatch", "queue_full"),
     },
     openapi_extra={"parameters": [IDEMPOTENCY_PARAMETER, PREFER_PARAMETER]},
 )

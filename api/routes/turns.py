@@ -64,7 +64,7 @@ def _turn_dict(turn: Turn) -> dict[str, Any]:
             TurnAnswer, "Accepted; the replies are being made", headers={"Location": "Where the turn is.", **RETRY}
         ),
         200: answer(TurnAnswer, "All replies have ended within the wait"),
-        **problems("not_found", "busy", *BODY, "idempotency_mismatch"),
+        **problems("not_found", "busy", *BODY, "idempotency_mismatch", "queue_full"),
     },
     openapi_extra={"parameters": [IDEMPOTENCY_PARAMETER, PREFER_PARAMETER]},
 )

@@ -84,6 +84,7 @@ async def regenerate(
         made = reading.reply(connection, tenant_id, new_id)
         return reading.turn(connection, tenant_id, made["conversation_id"], made["turn"])
 
+    await resources.admission.require_room(tenant_id, 1)
     made = await write_once(
         resources.database,
         keyed,
@@ -112,6 +113,7 @@ async def retry(
         candidates.retry(connection, tenant_id, reply_id, deadline_ms=allowed_ms, now=now_ms())
         return reading.reply(connection, tenant_id, reply_id)
 
+    await resources.admission.require_room(tenant_id, 1)
     made = await write_once(
         resources.database,
         keyed,

@@ -65,6 +65,8 @@ async def create(
         IdempotencyMismatch: the key was used for another request.
         StorageError: it was not stored, or nobody knows.
     """
+    if body.message is not None:
+        await resources.admission.require_room(tenant_id, body.message.n)
     made = await write_once(resources.database, keyed, _creation(resources, tenant_id, body, said))
     turn = made.result.turn
     if turn is None:

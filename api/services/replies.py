@@ -61,6 +61,7 @@ async def ask(
     Raises:
         NotFound: the tenant has no such conversation.
         Busy: it has live replies, and the body would not wait for them.
+        QueueFull: as many replies are under way as may be.
         IdempotencyMismatch: the key was used for another request.
         StorageError: it was not stored, or nobody knows.
     """
@@ -81,6 +82,7 @@ async def ask_in(
     def make(connection: Connection) -> Turn:
         return turns.ask(connection, tenant_id, find_place(connection), asked=asked, now=now_ms())
 
+    await resources.admission.require_room(tenant_id, asked.n)
     made = await write_once(
         resources.database,
         keyed,

@@ -172,6 +172,7 @@ _partial_index("ix_replies_due", replies.c.available_at, replies.c.id, where=_QU
 _partial_index("ix_replies_held", replies.c.worker_id, where=_RUNNING)
 _partial_index("ix_replies_live_turns", replies.c.conversation_id, replies.c.turn, replies.c.candidate, where=_LIVE)
 _partial_index("ix_replies_live_deadline", replies.c.deadline_at, where=_LIVE)
+_partial_index("ix_replies_live_tenant", replies.c.tenant_id, where=_LIVE)
 _partial_index("uq_replies_selected", replies.c.conversation_id, replies.c.turn, where="selected", unique=True)
 _partial_index("ix_conversations_ephemeral", conversations.c.updated_at, where="kind = 'ephemeral'")
 Index("ix_replies_recent", replies.c.tenant_id, replies.c.id)

@@ -128,6 +128,16 @@ def ids_of(connection: Connection, conversation_id: str) -> list[str]:
     return list(connection.execute(select(replies.c.id).where(replies.c.conversation_id == conversation_id)).scalars())
 
 
+_LIVE_BY_TENANT = (
+    select(replies.c.tenant_id, func.count().label("live")).where(is_live(replies)).group_by(replies.c.tenant_id)
+)
+
+
+def live_by_tenant(connection: Connection) -> dict[str, int]:
+    """How many replies each tenant has queued or running."""
+    return {row.tenant_id: row.live for row in connection.execute(_LIVE_BY_TENANT)}
+
+
 def turns_ahead(connection: Connection, conversation_id: str, turn: int) -> int:
     """How many earlier turns of the conversation are still live."""
     return int(connection.execute(_COUNT_TURNS_AHEAD, {"conversation_id": conversation_id, "turn": turn}).scalar_one())

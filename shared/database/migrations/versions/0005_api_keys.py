@@ -1,4 +1,4 @@
-"""API keys, and what all processes keep secret together."""
+"""API keys, what all processes keep secret together, and a quick count of what each tenant has under way."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,6 +7,8 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+
+_LIVE = sa.text("status in ('queued', 'in_progress')")
 
 
 def upgrade() -> None:
@@ -32,8 +34,12 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_shared_secrets")),
     )
+    op.create_index(
+        "ix_replies_live_tenant", "replies", ["tenant_id"], unique=False, sqlite_where=_LIVE, postgresql_where=_LIVE
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_replies_live_tenant", table_name="replies")
     op.drop_table("shared_secrets")
     op.drop_table("api_keys")
