@@ -6,6 +6,7 @@ import os
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -13,7 +14,7 @@ from cli.child_process import ChildFailed
 from cli.data_directory import held_data_directory
 from cli.model_choice import choose_model
 from cli.plan import DRAIN_SECONDS, Plan, make_plan
-from cli.ports import check_can_listen, free_port
+from cli.ports import check_can_listen, free_port, local_address
 from cli.start_gate import StartGate
 from cli.supervisor import StopRequested, Supervisor
 from shared.errors import AsyncChatError
@@ -49,6 +50,7 @@ def run_up(options: UpOptions) -> None:
     host = options.host or settings.host
     port = settings.port if options.port is None else options.port
     check_can_listen(host, port)
+    _refuse_circle(settings.openai_base_url, host, port)
     model = choose_model(settings, options.model, free_port)
     with held_data_directory(options.data_dir) as directory:
         address = (host, port or free_port(host))
@@ -56,6 +58,21 @@ def run_up(options: UpOptions) -> None:
         if settings.auth == "open" and not is_loopback(host):
             _warn(f"anyone who can reach {host} can use this server: ASYNCCHAT_AUTH is open")
         _supervise(plan)
+
+
+def _refuse_circle(base_url: str | None, host: str, port: int) -> None:
+    """The variable that leads OpenAI's SDKs here is the one that says which model to ask.
+
+    Raises:
+        AsyncChatError: this server would ask itself.
+    """
+    target = urlsplit(base_url or "")
+    same_host = is_loopback(target.hostname or "") and is_loopback(local_address(host))
+    if base_url and port and target.port == port and same_host:
+        raise AsyncChatError(
+            f"OPENAI_BASE_URL={base_url} leads to this very server, which would ask itself; set it only where the "
+            "client runs, or use another --port"
+        )
 
 
 def _supervise(plan: Plan) -> None:

@@ -92,6 +92,14 @@ def test_a_wrong_number_of_workers(run: Run) -> None:
     _assert_one_sentence(run("up", "--workers", "0"), "--workers", code=2)
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_server_that_would_ask_itself(run: Run, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """As when OpenAI's SDKs were pointed here in the same shell."""
+    port = free_port()
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://{host}:{port}/v1")
+    _assert_one_sentence(run("up", "--port", str(port)), "OPENAI_BASE_URL", "itself")
+
+
 def test_a_model_nobody_serves(run: Run) -> None:
     _assert_one_sentence(run("up", "--model", "gpt-x"), "gpt-x", "OPENAI_API_KEY")
 
