@@ -56,8 +56,12 @@ async def test_the_answer_waits_until_the_worker_has_stopped(gateway: Gateway, w
     reply_id = await ask_one(gateway)
     (claim,) = await worker.claim()
     cancelling = asyncio.create_task(cancel(gateway, reply_id))
+
+    async def is_asked_to_stop() -> bool:
+        return (await gateway.get(f"/replies/{reply_id}/"))["stop_requested"] == "cancel"
+
+    await until(is_asked_to_stop)
     assert await still_waits(cancelling)
-    assert (await gateway.get(f"/replies/{reply_id}/"))["stop_requested"] == "cancel"
     await worker.complete(claim, "Hello, Ad")
     reply = await asyncio.wait_for(cancelling, LONG_SECONDS)
     assert (reply["status"], reply["content"], reply["message_id"]) == ("cancelled", "Hello, Ad", None)
