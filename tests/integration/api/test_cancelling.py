@@ -10,6 +10,7 @@ import pytest
 from api.services import candidates
 from shared.clock import now_ms
 from tests.fixtures.valkey import Valkey
+from tests.fixtures.waiting import until
 from tests.integration.api.gateway import LONG_SECONDS, Gateway, PlayedWorker, running_gateway, still_waits
 from tests.integration.api.redis_side import ear, until_rung
 
