@@ -55,3 +55,16 @@ test("models are listed and fetched by their names", async () => {
   assert.deepEqual(await client.models.retrieve(models[0].id), models[0]);
   assert.ok((await failure(client.models.retrieve("no-such-model"))) instanceof OpenAI.NotFoundError);
 });
+
+test("a stream goes on where the model had to begin anew with the same words", async () => {
+  const asked = { messages: [{ role: "user", content: `Hello, I am Ada ${crypto.randomUUID()}` }] };
+  const broken = await client.chat.completions.stream({ ...asked, model: "demo-reset-once" }).finalContent();
+  const whole = await client.chat.completions.create({ ...asked, model: FAST });
+  assert.equal(broken, whole.choices[0].message.content);
+});
+
+test("the helper for streams ends with the model's error", async () => {
+  const stream = client.chat.completions.stream({ model: "demo-fail-404", messages });
+  const error = await failure(stream.finalContent());
+  assert.ok(error instanceof OpenAI.APIError);
+});

@@ -172,3 +172,35 @@ test("one that was not made in the background cannot be cancelled after its end"
   assert.ok(error instanceof OpenAI.BadRequestError);
   assert.match(error.message, /Cannot cancel a synchronous response\./);
 });
+
+test("a live response that is not in the background is cancelled, too", async () => {
+  const stream = await client.responses.create({ model: "demo-drip", input: "Wait", stream: true });
+  for await (const event of stream) {
+    if (event.type === "response.created") assert.equal((await client.responses.cancel(event.response.id)).status, "cancelled");
+    else assert.ok(!ENDS.includes(event.type));
+  }
+});
+
+test("the helper for streams takes an answer that had to be begun anew", async () => {
+  const input = `Hello, I am Ada ${crypto.randomUUID()}`;
+  const stream = client.responses.stream({ model: "demo-reset-once", input, background: true });
+  const done = [];
+  stream.on("response.output_item.done", (event) => done.push(event.item.status));
+  const response = await stream.finalResponse();
+  assert.deepEqual(done, ["incomplete", "completed"]);
+  assert.equal(response.output_text, (await client.responses.retrieve(response.id)).output_text);
+});
+
+test("the helper for streams takes an answer that was cut off", async () => {
+  const stream = client.responses.stream({ model: FAST, input: "Hello, I am Ada", max_output_tokens: 16 });
+  const response = await stream.finalResponse();
+  assert.equal(response.status, "incomplete");
+  assert.ok(response.output_text);
+});
+
+test("the helper for streams tells of a response that failed", async () => {
+  const stream = client.responses.stream({ model: "demo-fail-404", input: "Hello" });
+  const response = await stream.finalResponse();
+  assert.equal(response.status, "failed");
+  assert.equal(response.error.code, "invalid_prompt");
+});
