@@ -204,3 +204,37 @@ test("the helper for streams tells of a response that failed", async () => {
   assert.equal(response.status, "failed");
   assert.equal(response.error.code, "invalid_prompt");
 });
+
+test("what a response said is said again by a client that keeps the history itself", async () => {
+  const input = [{ role: "user", content: [{ type: "input_text", text: "Hello, I am Ada" }] }];
+  const first = await client.responses.create({ model: FAST, input, store: false });
+  input.push(...first.output, { role: "user", content: "What is my name?" });
+  const second = await client.responses.create({
+    model: FAST, input, store: false, include: ["reasoning.encrypted_content"],
+  });
+  assert.match(second.output_text, /^Your name is Ada\. This is our second exchange\./);
+  assert.ok((await failure(client.responses.retrieve(second.id))) instanceof OpenAI.NotFoundError);
+});
+
+test("a stream that is asked for again with its key is the same stream", async () => {
+  const headers = { "Idempotency-Key": crypto.randomUUID() };
+  const ask = async () =>
+    await all(await client.responses.create({ model: "demo-500ms", input: "Hello", stream: true }, { headers }));
+  assert.deepEqual(await ask(), await ask());
+});
+
+test("instructions hold for their own response only", async () => {
+  const first = await client.responses.create({
+    model: "demo-transcript", input: "Hello", instructions: "Speak like a pirate.",
+  });
+  assert.match(first.output_text, /pirate/);
+  const second = await client.responses.create({
+    model: "demo-transcript", input: [{ role: "developer", content: "Be brief." }, { role: "user", content: "Hello" }],
+    conversation: (await client.conversations.create()).id,
+  });
+  assert.deepEqual(JSON.parse(second.output_text).map((each) => each.role), ["system", "user"]);
+  const third = await client.responses.create({
+    model: "demo-transcript", input: "And now?", previous_response_id: first.id,
+  });
+  assert.notEqual(JSON.parse(third.output_text)[0].role, "system");
+});
