@@ -59,7 +59,7 @@ async def test_the_answer_waits_until_the_worker_has_stopped(gateway: Gateway, w
     cancelling = asyncio.create_task(cancel(gateway, reply_id))
 
     async def is_asked_to_stop() -> bool:
-        return (await gateway.get(f"/replies/{reply_id}/"))["stop_requested"] == "cancel"
+        return bool((await gateway.get(f"/replies/{reply_id}/"))["stop_requested"] == "cancel")
 
     await until(is_asked_to_stop)
     assert await still_waits(cancelling)
