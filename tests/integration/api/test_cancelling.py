@@ -10,6 +10,7 @@ import pytest
 from api.services import candidates
 from shared.clock import now_ms
 from tests.fixtures.valkey import Valkey
+from tests.fixtures.waiting import until
 from tests.integration.api.gateway import LONG_SECONDS, Gateway, PlayedWorker, running_gateway, still_waits
 from tests.integration.api.redis_side import ear, until_rung
 
@@ -56,8 +57,12 @@ async def test_the_answer_waits_until_the_worker_has_stopped(gateway: Gateway, w
     reply_id = await ask_one(gateway)
     (claim,) = await worker.claim()
     cancelling = asyncio.create_task(cancel(gateway, reply_id))
+
+    async def is_asked_to_stop() -> bool:
+        return bool((await gateway.get(f"/replies/{reply_id}/"))["stop_requested"] == "cancel")
+
+    await until(is_asked_to_stop)
     assert await still_waits(cancelling)
-    assert (await gateway.get(f"/replies/{reply_id}/"))["stop_requested"] == "cancel"
     await worker.complete(claim, "Hello, Ad")
     reply = await asyncio.wait_for(cancelling, LONG_SECONDS)
     assert (reply["status"], reply["content"], reply["message_id"]) == ("cancelled", "Hello, Ad", None)
