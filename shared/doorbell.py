@@ -26,6 +26,9 @@ QUEUE = "asyncchat"
 
 # Sending one task costs nearly a millisecond of CPU, whatever it carries: behind, a bell rings for several.
 _IDS_A_BELL = 8
+# Nothing is declared for each bell anew, since workers declare their queue, and the ids are not written out a second
+# time for logs: together a quarter of what sending costs.
+_SPARING: dict[str, Any] = {"queue": QUEUE, "declare": (), "argsrepr": "", "kwargsrepr": ""}
 # So soon after a bell the next one waits for company. Alone, a message rings at once.
 _GATHER_SECONDS = 0.01
 # Older bells are dropped; the workers' own look covers them.
@@ -127,7 +130,7 @@ class Doorbell:
             connection = self._app.connection_for_write()
             connection.ensure_connection(max_retries=0)  # Left to itself it tries for six seconds.
             self._producer = self._app.amqp.Producer(connection)
-        self._app.send_task(TASK, args=[reply_ids], queue=QUEUE, producer=self._producer, retry=False)
+        self._app.send_task(TASK, args=[reply_ids], producer=self._producer, retry=False, **_SPARING)
         self._rang_at = time.monotonic()
 
     def _give_up(self, error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx2
@@ -91,6 +92,22 @@ async def test_turns_sent_at_once_into_one_conversation_are_queued_and_answered_
     assert third.output_text == "This is our third exchange."
     roles = [each["role"] for each in _native(http, f"/conversations/{conversation.id}/")["messages"]]
     assert sorted(roles) == ["assistant"] * 3 + ["user"] * 3
+
+
+@pytest.mark.anyio
+async def test_of_turns_that_come_at_the_same_moment_none_is_refused(async_client: openai.AsyncOpenAI) -> None:
+    conversation = await async_client.conversations.create()
+    responses = await asyncio.gather(
+        *(
+            async_client.responses.create(
+                model="demo-fast", input="How many exchanges were there?", conversation=conversation.id
+            )
+            for _ in range(3)
+        )
+    )
+    assert sorted(response.output_text.partition(" I am")[0] for response in responses) == [
+        f"This is our {which} exchange." for which in ("first", "second", "third")
+    ]
 
 
 def test_what_is_not_to_be_stored_is_in_no_list_of_conversations_and_not_retrievable(

@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import orjson
 import pytest
+from pydantic import BaseModel
 
 TEXT = "Hello, I am Ada"
 MODEL = "demo-1000ms"
@@ -170,6 +171,24 @@ def test_a_format_reaches_the_model(client: openai.OpenAI, http: Any, installati
     assert [each["response_format"] for each in asked] == [
         {"type": "json_schema", "json_schema": {"name": "person", "schema": schema, "strict": True}}
     ]
+
+
+class Person(BaseModel):
+    """What the answer is to be."""
+
+    name: str
+
+
+def test_an_answer_in_a_format_is_parsed(client: openai.OpenAI) -> None:
+    said = Person(name="Ada")
+    text = said.model_dump_json()
+    response = client.responses.parse(model="demo-echo", input=text, text_format=Person)
+    assert response.output_parsed == said
+    with client.responses.stream(model="demo-echo", input=text, text_format=Person) as stream:
+        assert stream.get_final_response().output_parsed == said
+    messages: Any = [{"role": "user", "content": text}]
+    completion = client.chat.completions.parse(model="demo-echo", messages=messages, response_format=Person)
+    assert completion.choices[0].message.parsed == said
 
 
 def test_chat_completions_answer_in_choices_and_in_chunks(client: openai.OpenAI) -> None:
