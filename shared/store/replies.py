@@ -13,13 +13,15 @@ from sqlalchemy import (
     bindparam,
     case,
     distinct,
+    exists,
     func,
     insert,
+    literal_column,
     select,
     update,
 )
 
-from shared.database.models import is_live, messages, replies
+from shared.database.models import conversations, is_live, messages, replies
 from shared.reply_status import ReplyStatus
 
 _INSERT = insert(replies)
@@ -73,6 +75,11 @@ _COUNT_TURNS_AHEAD = select(func.count(distinct(replies.c.turn))).where(
     replies.c.conversation_id == bindparam("conversation_id"),
     replies.c.turn < bindparam("turn"),
     is_live(replies),
+)
+
+
+_is_ephemeral = exists().where(
+    conversations.c.id == replies.c.conversation_id, conversations.c.kind == literal_column("'ephemeral'")
 )
 
 
@@ -152,8 +159,13 @@ def page(
     statuses: Collection[ReplyStatus],
     conversation_id: str | None,
 ) -> Sequence[RowMapping]:
-    """Up to `limit` replies, newest first, after the reply that ended the page before."""
+    """Up to `limit` replies, newest first, after the reply that ended the page before.
+
+    What is not to be kept is in no list.
+    """
     query = _READ.where(replies.c.tenant_id == tenant_id)
+    if conversation_id is None:
+        query = query.where(~_is_ephemeral)
     if statuses:
         query = query.where(replies.c.status.in_(sorted(statuses)))
     if conversation_id is not None:

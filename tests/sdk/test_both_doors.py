@@ -132,3 +132,13 @@ def test_chat_completions_are_in_no_list_of_conversations_and_not_retrievable(
     assert _native(http, "/conversations/", limit=100)["data"] == before
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(f"resp_{bare}")
+
+
+def test_the_reply_of_what_is_not_to_be_stored_is_in_no_list(client: openai.OpenAI, http: httpx2.Client) -> None:
+    response = client.responses.create(model="demo-fast", input=TEXT, store=False)
+    assert not _is_listed(http, "/replies/", response.id.replace("resp_", "reply_"))
+
+
+def test_the_reply_of_a_chat_completion_is_in_no_list(client: openai.OpenAI, http: httpx2.Client) -> None:
+    completion = client.chat.completions.create(model="demo-fast", messages=[{"role": "user", "content": TEXT}])
+    assert not _is_listed(http, "/replies/", f"reply_{completion.id.removeprefix('chatcmpl-')}")
