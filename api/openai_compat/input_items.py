@@ -36,7 +36,9 @@ def _message(item: Any, pointer: str) -> Said:
     if not isinstance(item, Mapping):
         raise InvalidValue("An item should be an object.", pointer=pointer)
     if (kind := item.get("type", "message")) != "message":
-        raise Unsupported(f"Items of type {kind!s:.50} are not supported, only messages of text.", pointer=pointer)
+        raise Unsupported(
+            f"Items of type {kind!s:.50} are not supported, only messages of text.", pointer=f"{pointer}/type"
+        )
     if unknown := sorted(item.keys() - _IGNORED - {"role", "content"}):
         raise InvalidValue("A message has no such field.", pointer=f"{pointer}/{unknown[0]:.100}")
     return said(item.get("role"), item.get("content"), pointer=pointer)

@@ -26,7 +26,7 @@ RESPONSES: dict[str, tuple[dict[str, Any], str, str]] = {
     "an image": ({"input": [IMAGE]}, "input[0].content[0].type", "unsupported_parameter"),
     "what a tool said": (
         {"input": [USER, {"type": "function_call_output", "call_id": "c", "output": "o"}]},
-        "input[1]",
+        "input[1].type",
         "unsupported_parameter",
     ),
     "in the background and forgotten": ({"store": False, "background": True}, "store", "unsupported_parameter"),

@@ -80,10 +80,10 @@ def test_what_is_malformed_is_named_by_its_place(given: Any, pointer: str) -> No
 @pytest.mark.parametrize(
     ("given", "pointer"),
     [
-        ([{"type": "reasoning", "id": "rs_1", "summary": []}], "#/input/0"),
-        ([{"type": "function_call_output", "call_id": "c", "output": "4"}], "#/input/0"),
-        ([{"type": "item_reference", "id": "msg_1"}], "#/input/0"),
-        ([{"type": {"a": 1}}], "#/input/0"),
+        ([{"type": "reasoning", "id": "rs_1", "summary": []}], "#/input/0/type"),
+        ([{"type": "function_call_output", "call_id": "c", "output": "4"}], "#/input/0/type"),
+        ([{"type": "item_reference", "id": "msg_1"}], "#/input/0/type"),
+        ([{"type": {"a": 1}}], "#/input/0/type"),
         ([{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}], "#/input/0/content/0/type"),
         ([{"role": "user", "content": [{"type": "input_audio"}]}], "#/input/0/content/0/type"),
     ],
