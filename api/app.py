@@ -38,7 +38,7 @@ from shared.database.schema import require_head
 from shared.doorbell import Doorbell
 from shared.errors import AsyncChatError, SettingsError
 from shared.heartbeat import Heartbeat
-from shared.interpreter import hand_over_quickly
+from shared.interpreter import collect_rarely, hand_over_quickly
 from shared.notices import Notifier
 from shared.redis_client import connect
 from shared.reply_events import LogBounds
@@ -157,6 +157,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     """Starts everything, each part after what it leans on; the stack stops them in reverse."""
     hand_over_quickly()
+    collect_rarely()
     database = Database(settings.database_url)
     database.start()
     stack.callback(database.stop)

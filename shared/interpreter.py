@@ -1,12 +1,21 @@
-"""How the threads of a process share the interpreter."""
+"""How the threads of a process share the interpreter, and how often it looks for garbage."""
 
 from __future__ import annotations
 
+import gc
 import sys
 
 # CPython lets a busy thread run on for 5 ms while another waits, and a request changes threads several times (loop,
 # writer, reader, loop). Measured in docs/decisions/0006.
 SWITCH_SECONDS = 0.0005
+# A whole collection looks at everything that ten thousand listeners hold, for up to a second, and with CPython's own
+# thresholds one comes with every few hundred connections.
+GARBAGE_THRESHOLDS = (10_000, 10, 50)
+
+
+def collect_rarely() -> None:
+    """Makes a process with much to hold stop less often to look for garbage."""
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def hand_over_quickly() -> None:

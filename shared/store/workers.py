@@ -9,6 +9,7 @@ from shared.database.models import workers
 
 _SERVER_CLOCK = text("select (extract(epoch from clock_timestamp()) * 1000)::bigint")
 _BEAT = update(workers).where(workers.c.id == bindparam("process_id")).values(beat=workers.c.beat + 1)
+_LOCK = select(workers.c.id).where(workers.c.id == bindparam("process_id")).with_for_update(read=True)
 
 
 def register(connection: Connection, process_id: str, *, host: str, now: int) -> None:
@@ -45,8 +46,7 @@ def remove_silent(connection: Connection, process_id: str, *, last_beat: int) ->
 
 def lock(connection: Connection, process_id: str) -> bool:
     """Holds the process's row against a take-over until the commit. False if it is gone."""
-    row = connection.execute(select(workers.c.id).where(workers.c.id == process_id).with_for_update(read=True))
-    return row.one_or_none() is not None
+    return connection.execute(_LOCK, {"process_id": process_id}).one_or_none() is not None
 
 
 def count(connection: Connection, role: str) -> int:
