@@ -169,6 +169,7 @@ def _partial_index(name: str, *columns: Column[Any], where: str, unique: bool = 
 
 # The claim and the sweeper read only live rows, so their cost does not grow with the history.
 _partial_index("ix_replies_due", replies.c.available_at, replies.c.id, where=_QUEUED)
+_partial_index("ix_replies_due_of_tenant", replies.c.tenant_id, replies.c.available_at, replies.c.id, where=_QUEUED)
 _partial_index("ix_replies_held", replies.c.worker_id, where=_RUNNING)
 _partial_index("ix_replies_live_turns", replies.c.conversation_id, replies.c.turn, replies.c.candidate, where=_LIVE)
 _partial_index("ix_replies_live_deadline", replies.c.deadline_at, where=_LIVE)

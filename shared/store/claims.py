@@ -5,6 +5,7 @@ Locks are taken in one order everywhere: the process's row, then the conversatio
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +102,19 @@ _CLAIM = (
 _DUE_LOCKED = _DUE.join(conversations, conversations.c.id == replies.c.conversation_id).with_for_update(
     skip_locked=True, of=[conversations, replies]
 )
+_DUE_OF_TENANT_LOCKED = _DUE_LOCKED.where(replies.c.tenant_id == bindparam("of_tenant"))
+# Each tenant that has queued replies, from one to the next through the index, however many replies each has.
+_first = (
+    select(func.min(replies.c.tenant_id).label("tenant_id")).where(is_queued(replies)).cte("tenants", recursive=True)
+)
+_next = (
+    select(func.min(replies.c.tenant_id))
+    .where(is_queued(replies), replies.c.tenant_id > _first.c.tenant_id)
+    .correlate(_first)
+    .scalar_subquery()
+)
+_tenants = _first.union_all(select(_next).where(_first.c.tenant_id.is_not(None)))
+_TENANTS = select(_tenants.c.tenant_id).where(_tenants.c.tenant_id.is_not(None))
 _STARTED = insert(attempts)
 _INSTRUCTIONS = select(conversations.c.id, conversations.c.instructions).where(
     conversations.c.id.in_(bindparam("conversation_ids", expanding=True))
@@ -120,12 +134,14 @@ def due_in(connection: Connection, conversation_id: str, *, now: int) -> list[st
 def claim(connection: Connection, worker_id: str, *, limit: int, now: int) -> list[Claim]:
     """Takes up to `limit` due replies, oldest first, none of whose conversation has an earlier turn still live.
 
+    Of several tenants each gets its share, so that one who has queued thousands does not delay the others.
+
     Raises:
         ProcessGone: the worker has no row any more.
     """
     if not worker_rows.lock(connection, worker_id):
         raise ProcessGone
-    found = connection.execute(_DUE_LOCKED, {"now": now, "limit": limit}).all()
+    found = _due(connection, limit=limit, now=now)
     if not found:
         return []
     conversation_ids = sorted({row.conversation_id for row in found})
@@ -138,6 +154,22 @@ def claim(connection: Connection, worker_id: str, *, limit: int, now: int) -> li
     claims = [Claim.of_row(row, instructions=instructions[row.conversation_id]) for row in taken]
     _record_starts(connection, claims, worker_id=worker_id, now=now)
     return sorted(claims, key=lambda claim: claim.reply_id)
+
+
+def _due(connection: Connection, *, limit: int, now: int) -> Sequence[Row[Any]]:
+    """Due replies, with their conversations locked: of each tenant about as many, then whatever is due longest."""
+    tenants = list(connection.execute(_TENANTS).scalars())
+    found: dict[str, Row[Any]] = {}
+    if len(tenants) > 1:
+        random.shuffle(tenants)
+        share = max(1, limit // len(tenants))
+        for tenant_id in tenants[:limit]:
+            own = {"now": now, "limit": share, "of_tenant": tenant_id}
+            found |= {row.id: row for row in connection.execute(_DUE_OF_TENANT_LOCKED, own)}
+    if tenants and len(found) < limit:
+        oldest = connection.execute(_DUE_LOCKED, {"now": now, "limit": limit}).all()
+        found |= {row.id: row for row in oldest if row.id not in found}
+    return list(found.values())[:limit]
 
 
 def _record_starts(connection: Connection, claims: Sequence[Claim], *, worker_id: str, now: int) -> None:

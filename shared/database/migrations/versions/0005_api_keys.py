@@ -1,4 +1,4 @@
-"""API keys, what all processes keep secret together, and a quick count of what each tenant has under way."""
+"""API keys, what all processes keep secret together, and quick looks at each tenant's queue."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+_QUEUED = sa.text("status = 'queued'")
 _LIVE = sa.text("status in ('queued', 'in_progress')")
 
 
@@ -35,11 +36,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_shared_secrets")),
     )
     op.create_index(
+        "ix_replies_due_of_tenant",
+        "replies",
+        ["tenant_id", "available_at", "id"],
+        unique=False,
+        sqlite_where=_QUEUED,
+        postgresql_where=_QUEUED,
+    )
+    op.create_index(
         "ix_replies_live_tenant", "replies", ["tenant_id"], unique=False, sqlite_where=_LIVE, postgresql_where=_LIVE
     )
 
 
 def downgrade() -> None:
     op.drop_index("ix_replies_live_tenant", table_name="replies")
+    op.drop_index("ix_replies_due_of_tenant", table_name="replies")
     op.drop_table("shared_secrets")
     op.drop_table("api_keys")

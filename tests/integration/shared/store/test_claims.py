@@ -6,8 +6,9 @@ import pytest
 
 from shared.database.models import attempts, conversations
 from shared.reply_status import AttemptOutcome, StopRequest
-from shared.store import claims, moves, workers
+from shared.store import claims, moves, turns, workers
 from shared.store.claims import ProcessGone
+from shared.store.turns import Ask
 from tests.integration.shared.rows import COMPLETED, MINUTE, NOW, Tables
 
 
@@ -153,3 +154,47 @@ def test_what_is_due_in_a_conversation_are_the_candidates_of_its_next_turn(table
     tables.ask(conversation_id)
     tables.asked()
     assert sorted(tables(claims.due_in, conversation_id, now=NOW)) == sorted(first)
+
+
+# --- several tenants ---
+
+
+def asked_by(tables: Tables, tenant_id: str, count: int) -> set[str]:
+    """So many conversations of the tenant, each with a queued reply."""
+    asked = Ask("Hello", 1, None, "default-model", MINUTE)
+    found = set()
+    for _ in range(count):
+        conversation_id = tables.conversation(tenant_id=tenant_id)
+        turn = tables(turns.ask, tenant_id, conversation_id, asked=asked, now=NOW)
+        found.add(turn.replies[0]["id"])
+    return found
+
+
+def test_who_has_queued_thousands_does_not_delay_the_others(tables: Tables) -> None:
+    many = asked_by(tables, "many", 40)
+    few = asked_by(tables, "few", 1) | asked_by(tables, "other", 1)
+    taken = tables.claim(limit=6)
+    assert few <= {claim.reply_id for claim in taken}
+    assert len(taken) == 6
+    assert set(claimed(tables, limit=100)) == many - {claim.reply_id for claim in taken}
+
+
+def test_one_at_a_time_every_tenant_has_its_turn(tables: Tables) -> None:
+    asked_by(tables, "many", 60)
+    few = asked_by(tables, "few", 1)
+    taken: list[str] = []
+    while not few & set(taken):
+        taken += claimed(tables, limit=1)
+    # One of two each time: to be passed over so often happens once in a thousand million runs.
+    assert len(taken) <= 30
+
+
+def test_a_tenant_whose_replies_all_wait_takes_nobodys_place(tables: Tables) -> None:
+    blocked = tables.conversation(tenant_id="blocked")
+    asked = Ask("Hello", 1, None, "default-model", MINUTE)
+    for _ in range(3):
+        tables(turns.ask, "blocked", blocked, asked=asked, now=NOW)
+    assert len(claimed(tables)) == 1
+    mine = asked_by(tables, "mine", 5)
+    assert set(claimed(tables, limit=5)) == mine
+    assert claimed(tables) == []

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, event
 
 from shared.database.models import DEFAULT_TENANT
 from shared.store import claims, messages, moves, replies, takeovers, turns
-from shared.store.turns import Said
+from shared.store.turns import Ask, Said
 from tests.integration.shared.rows import CAPS, COMPLETED, NOW, Tables
 
 pytestmark = pytest.mark.sqlite
@@ -80,6 +80,17 @@ def test_a_claim_with_work_to_do_scans_no_table(tables: Tables, conversation: st
     tables.asked()
     plan = plan_of(tables, lambda tables: tables.claim())
     scans = [step for step in plan if step.startswith("SCAN") and "ix_replies_due" not in step]
+    assert scans == [], plan
+    assert tables(replies.turns_ahead, conversation, 3) == 1
+
+
+def test_a_claim_among_several_tenants_reads_queues_by_their_index(tables: Tables, conversation: str) -> None:
+    tables.asked()
+    other = tables.conversation(tenant_id="other")
+    tables(turns.ask, "other", other, asked=Ask("Hello", 1, None, "model", 60_000), now=NOW)
+    plan = plan_of(tables, lambda tables: tables.claim())
+    assert any("ix_replies_due_of_tenant" in step for step in plan), plan
+    scans = [step for step in plan if step.startswith("SCAN") and "USING" not in step and "tenants" not in step]
     assert scans == [], plan
     assert tables(replies.turns_ahead, conversation, 3) == 1
 
