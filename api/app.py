@@ -17,9 +17,10 @@ from starlette.routing import BaseRoute
 
 from api import errors
 from api.admission import Admission
-from api.auth import Authenticator, Gate
+from api.auth import Authenticator
 from api.dependencies import Resources
 from api.edge import Edge
+from api.gate import Gate
 from api.live.hub import Hub
 from api.live.shutdown import told_of_shutdown
 from api.live.sse import OpenStreams

@@ -101,6 +101,11 @@ async def _on_request_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_storage_error(request: Request, error: Exception) -> Response:
+    return storage_answer(request.scope, error)
+
+
+def storage_answer(scope: Scope, error: Exception) -> Response:
+    """The answer when the database did not take part."""
     log.error("the database did not take part: %s", error)
     code = "storage_unavailable"
     if isinstance(error, StorageBusy):
@@ -109,7 +114,7 @@ async def _on_storage_error(request: Request, error: Exception) -> Response:
         code = "outcome_unknown"
     problem = CATALOGUE[code]
     detail = f"{problem.cause} {problem.cure}"
-    return problem_answer(request.scope, code, detail=detail, headers={"Retry-After": "1"})
+    return problem_answer(scope, code, detail=detail, headers={"Retry-After": "1"})
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

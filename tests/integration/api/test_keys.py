@@ -14,6 +14,7 @@ from api.services.keys import make
 from shared.api_keys import Scope
 from shared.clock import now_ms
 from shared.database.access import Database
+from shared.errors import StorageUnavailable
 from tests.fixtures.waiting import until
 from tests.integration.api.gateway import Gateway, PlayedWorker, running_gateway
 from tests.integration.api.streaming import serving_gateway
@@ -284,6 +285,20 @@ async def test_a_token_expires(locked: Gateway, keys: Keys) -> None:
         return (await locked.client.get(path, headers=bearer)).status_code == 401
 
     await until(has_expired)
+
+
+async def test_while_the_database_is_away_nobody_is_let_in_and_all_are_told_to_come_again(
+    locked: Gateway, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, mine = await keys.make()
+
+    async def fail(*_args: object, **_kwargs: object) -> None:
+        raise StorageUnavailable("away")
+
+    monkeypatch.setattr(locked.resources.authenticator, "_look_up", fail)
+    for path in ("/conversations/", "/v1/conversations"):
+        answer = await locked.client.get(path, headers=mine)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
 
 
 async def test_a_server_that_asks_for_keys_does_not_start_without_one(environment: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,175 @@
+"""The gate: who may come in. It asks for keys, or in open mode looks at where a request comes from."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from api.auth import EVERYBODY, Authenticator, Identity
+from api.errors import problem_answer, storage_answer
+from shared.api_keys import Scope
+from shared.conversation_tokens import is_token
+from shared.errors import StorageError
+from shared.settings import Settings, is_loopback
+
+# Alive, ready, and what explains the API: for everybody.
+_PUBLIC = ("/healthz", "/readyz", "/openapi.json", "/docs", "/errors/")
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_ADMIN_PREFIX = "/keys"
+_HOME = frozenset({"localhost"})
+_LISTENING = "/events/"
+
+
+class Refusal(Exception):
+    """The request may not be answered. `code` is of the catalogue."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class Gate:
+    """Lets in who may come in. Behind it every request has an `identity` in its state."""
+
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
+        self._app = app
+        self._is_open = settings.is_open
+        self._is_open_to_all = settings.auth == "open"
+        self._hosts = frozenset({*_HOME, settings.host.lower(), *(host.lower() for host in settings.allowed_hosts)})
+        self._origins = frozenset(settings.cors_origins)
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            identity = await self._identify(scope)
+        except Refusal as refusal:
+            headers = {"WWW-Authenticate": "Bearer"} if refusal.code == "unauthorized" else None
+            answer = problem_answer(scope, refusal.code, detail=str(refusal), headers=headers)
+            await answer(scope, receive, send)
+            return
+        except StorageError as error:
+            await storage_answer(scope, error)(scope, receive, send)
+            return
+        scope["state"]["identity"] = identity
+        await self._app(scope, receive, send)
+
+    async def _identify(self, scope: AsgiScope) -> Identity:
+        path, method = scope["path"], scope["method"]
+        if self._is_open and (self._is_open_to_all or _is_home(scope)):
+            self._require_home(scope)
+            return EVERYBODY
+        if method == "OPTIONS" or path.startswith(_PUBLIC):
+            return EVERYBODY
+        key = _key_of(scope)
+        authenticator: Authenticator = scope["app"].state.resources.authenticator
+        identity = await authenticator.identify(key)
+        if identity is None:
+            raise Refusal("unauthorized", "This key is not known here, or no good any more.")
+        needed = _needed(path, method)
+        if identity.conversation_id is not None and not _is_of_token(path, method, identity.conversation_id):
+            raise Refusal("forbidden", "This token is good for asking, reading and listening in its conversation only.")
+        if not identity.may(needed):
+            raise Refusal("forbidden", f"This key has not the scope `{needed}`, which this takes.")
+        return identity
+
+    def _require_home(self, scope: AsgiScope) -> None:
+        """Refuses what a web page elsewhere may have a browser send here, also by a name that leads here."""
+        host = _hostname(_only(scope, b"host"))
+        if host not in self._hosts and not _is_address(host):
+            raise Refusal(
+                "forbidden_host",
+                f"This server is open to this machine only, and does not serve the host {host!r:.100}. "
+                "Set ASYNCCHAT_ALLOWED_HOSTS to serve it under more names, or ASYNCCHAT_AUTH=keys.",
+            )
+        origin = _only(scope, b"origin")
+        if not origin or origin in self._origins:
+            return
+        if _netloc(origin) != _only(scope, b"host").lower():
+            raise Refusal(
+                "forbidden_origin",
+                f"Web pages of {origin!r:.100} may not use this server. Set ASYNCCHAT_CORS_ORIGINS to let them.",
+            )
+
+
+def _is_home(scope: AsgiScope) -> bool:
+    """Whether the request came to an address that only this machine reaches, whatever the server was told to bind."""
+    server = scope.get("server")
+    return server is None or is_loopback(server[0])
+
+
+def _needed(path: str, method: str) -> Scope:
+    if path.startswith(_ADMIN_PREFIX):
+        return Scope.ADMIN
+    return Scope.READ if method in _READING else Scope.WRITE
+
+
+def _is_of_token(path: str, method: str, conversation_id: str) -> bool:
+    """Whether this is what the token of the conversation is for."""
+    own = f"/conversations/{conversation_id}/"
+    if method in _READING:
+        return path.startswith(own)
+    return method == "POST" and path == f"{own}ask-message/"
+
+
+def _values(scope: AsgiScope, name: bytes) -> Iterable[str]:
+    return [value.decode("latin-1") for header, value in scope["headers"] if header == name]
+
+
+def _only(scope: AsgiScope, name: bytes) -> str:
+    values = set(_values(scope, name))
+    return values.pop().strip() if len(values) == 1 else ""
+
+
+def _key_of(scope: AsgiScope) -> str:
+    """The key in the Authorization header.
+
+    Raises:
+        Refusal: there is none, or more than one, or of another scheme.
+    """
+    given = set(_values(scope, b"authorization"))
+    if not given and (token := _token_of_query(scope)):
+        return token
+    if not given:
+        raise Refusal("unauthorized", "This takes a key: `Authorization: Bearer ak_…`.")
+    scheme, _, key = given.pop().strip().partition(" ")
+    if given or scheme.lower() != "bearer" or not key.strip():
+        raise Refusal("unauthorized", "Send one key, as `Authorization: Bearer ak_…`.")
+    return key.strip()
+
+
+def _token_of_query(scope: AsgiScope) -> str:
+    """A conversation's token in the query, where a browser can send it no other way."""
+    if not scope["path"].endswith(_LISTENING):
+        return ""
+    tokens = parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [])
+    return tokens[0] if len(tokens) == 1 and is_token(tokens[0]) else ""
+
+
+def _hostname(host: str) -> str:
+    """The name in a Host header, without the port."""
+    if host.startswith("["):
+        return host.partition("]")[0][1:].lower()
+    return host.partition(":")[0].lower()
+
+
+def _is_address(host: str) -> bool:
+    """Whether it is a number: no name that somebody else's server has given out."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
