@@ -29,7 +29,7 @@ from api.openai_compat.routes import conversations as openai_conversations
 from api.openai_compat.routes import models as openai_models
 from api.openai_compat.routes import responses as openai_responses
 from api.openapi_document import DESCRIPTION, TAGS, openapi_document
-from api.routes import candidates, conversations, docs, health, keys, messages, models, replies, tokens, turns
+from api.routes import candidates, conversations, docs, export, health, keys, messages, models, replies, tokens, turns
 from shared import logging as log_lines
 from shared.aftermath import Aftermath
 from shared.clock import now_ms
@@ -51,7 +51,7 @@ from shared.upkeep import Upkeep
 
 # In the order in which requests look for their route: the busiest first.
 _MODULES = (
-    *(turns, replies, candidates, conversations, messages, tokens, models),
+    *(turns, replies, candidates, conversations, messages, tokens, export, models),
     *(openai_responses, openai_conversations, openai_chat, openai_models),
     *(keys, health, docs),
 )

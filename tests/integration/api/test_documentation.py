@@ -67,6 +67,7 @@ async def test_every_endpoint_is_documented(gateway: Gateway) -> None:
         "GET /v1/models",
         "GET /v1/models/{name}",
         "POST /conversations/{conversation_id}/tokens/",
+        "GET /conversations/{conversation_id}/export/",
         "POST /keys/",
         "GET /keys/",
         "GET /keys/{key_id}/",
