@@ -7,13 +7,16 @@ what all gateways accept in a second, and accepting costs no query of its own.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 
 from shared.database.access import Database
-from shared.errors import QueueFull
+from shared.errors import QueueFull, StorageError
 from shared.settings import Settings
 from shared.store import replies
+
+log = logging.getLogger(__name__)
 
 COUNT_SECONDS = 1.0
 
@@ -35,7 +38,6 @@ class Admission:
 
         Raises:
             QueueFull: there is no room for them.
-            StorageError: the database does not answer.
         """
         if time.monotonic() - self._counted_at > COUNT_SECONDS and not self._counting.locked():
             async with self._counting:
@@ -50,7 +52,12 @@ class Admission:
 
     async def _count(self) -> None:
         self._meanwhile.clear()
-        live = Counter(await self._database.read(replies.live_by_tenant))
-        # What was let in during the reading may or may not be in it: rather twice than not at all, for a second.
-        self._live = live + self._meanwhile
+        try:
+            live = Counter(await self._database.read(replies.live_by_tenant))
+        except StorageError as error:
+            # Whether it can be stored is for the write itself to say.
+            log.warning("what is under way could not be counted: %s", error)
+        else:
+            # What was let in during the reading may or may not be in it: rather twice than not at all, for a second.
+            self._live = live + self._meanwhile
         self._counted_at = time.monotonic()
