@@ -33,15 +33,18 @@ class Admission:
         self._counted_at = float("-inf")
         self._counting = asyncio.Lock()
 
-    async def require_room(self, tenant_id: str, count: int) -> None:
-        """Takes `count` more replies of the tenant into account.
+    async def refresh(self) -> None:
+        """Counts again if that was long ago. Before anything is taken."""
+        if time.monotonic() - self._counted_at > COUNT_SECONDS and not self._counting.locked():
+            async with self._counting:
+                await self._count()
+
+    def take(self, tenant_id: str, count: int) -> None:
+        """Takes `count` more replies of the tenant into account, in the transaction that stores them.
 
         Raises:
             QueueFull: there is no room for them.
         """
-        if time.monotonic() - self._counted_at > COUNT_SECONDS and not self._counting.locked():
-            async with self._counting:
-                await self._count()
         own = self._live[tenant_id]
         if own + count > self._most_of_tenant:
             raise QueueFull(f"{own} replies are under way for you, and there may be {self._most_of_tenant} at once.")

@@ -56,7 +56,10 @@ _MODULES = (
     *(keys, health, docs),
 )
 STOP_SECONDS = 1.0
-EXPOSED_HEADERS = ("Location", "ETag", "Link", "Retry-After", "Preference-Applied", "X-Request-ID")
+EXPOSED_HEADERS = (
+    *("Location", "ETag", "Link", "Retry-After", "Preference-Applied", "X-Request-ID"),
+    *("X-Should-Retry", "OpenAI-Poll-After-Ms"),
+)
 CORS_SECONDS = 3600
 
 
@@ -105,14 +108,8 @@ def _cors(settings: Settings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=(
-                "Authorization",
-                "Content-Type",
-                "Idempotency-Key",
-                "If-None-Match",
-                "Last-Event-ID",
-                "Prefer",
-            ),
+            # OpenAI's SDKs send a dozen of their own.
+            allow_headers=("*",),
             expose_headers=EXPOSED_HEADERS,
             max_age=CORS_SECONDS,
         )

@@ -29,6 +29,9 @@ class BoundedHttp(HttpToolsProtocol):
     """Refuses heads that are too large with 431, and those that do not come with 408."""
 
     _head_bytes = 0
+    # What came since the parser last told of something in the head, and how often it did.
+    _untold_bytes = 0
+    _told = 0
     _is_in_head = True
     _is_too_large = False
     _is_refused = False
@@ -48,17 +51,19 @@ class BoundedHttp(HttpToolsProtocol):
         """What came, which may be a part of a head."""
         if self._is_refused:
             return
+        told = self._told
         super().data_received(data)
-        if self._is_in_head and not self.transport.is_closing():
+        if self._is_in_head and told == self._told and not self.transport.is_closing():
             # Of a header that is not complete the parser tells nothing.
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
+            self._untold_bytes += len(data)
+            if self._head_bytes + self._untold_bytes > MAX_HEAD_BYTES:
                 self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
-        self._head_bytes = 0
+        self._head_bytes = self._untold_bytes = 0
+        self._told += 1
         self._is_in_head = True
         if self._head_timer is None:
             self._expect_head()
@@ -88,6 +93,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
+        self._untold_bytes = 0
+        self._told += 1
         if self._head_bytes > MAX_HEAD_BYTES:
             self._is_too_large = True
             raise _HeadTooLargeError

@@ -45,6 +45,7 @@ def run_api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
         port=port,
         loop="uvloop",
         http=BoundedHttp,
+        ws="none",
         # The app writes its own lines, with the request's id.
         access_log=False,
         log_config=None,

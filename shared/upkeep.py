@@ -59,10 +59,9 @@ class Upkeep:
         await self._forget_conversations()
 
     async def _forget_conversations(self) -> None:
-        while found := await self._database.read(
-            conversations.old_ephemeral, before=now_ms() - self._ephemeral_ms, limit=FORGET_AT_ONCE
-        ):
-            await self._database.write(conversations.forget, found)
+        before = now_ms() - self._ephemeral_ms
+        while found := await self._database.read(conversations.old_ephemeral, before=before, limit=FORGET_AT_ONCE):
+            await self._database.write(conversations.forget, found, before=before)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _forget_keys(self) -> None:

@@ -73,6 +73,8 @@ class Stream(ABC):
                     log.warning("a stream waits for the database: %s", error)
                     await asyncio.sleep(BEHIND_SECONDS)
                     listener.wake()
+            if not self._is_over() and not self._is_left:
+                await self._break_off(tell)
 
     def end(self) -> None:
         """The client has gone."""
@@ -82,6 +84,9 @@ class Stream(ABC):
 
     async def _begin(self, tell: Tell) -> None:
         await self._look(tell)
+
+    async def _break_off(self, tell: Tell) -> None:  # noqa: B027  nothing is needed where there are ids
+        """It ends before its time, where the client can resume it by the id of the last event."""
 
     async def _go_on(self, listener: Listener, tell: Tell) -> None:
         chunks = [PING] if listener.should_ping else []

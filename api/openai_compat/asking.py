@@ -74,7 +74,6 @@ def response_asked(body: CreateResponse, settings: Settings) -> Ask:
         "background": bool(body.background),
         "store": body.store is not False,
         "has_conversation": body.conversation is not None,
-        "text": _told_text(body),
         **{name: getattr(body, name) for name in _TOLD_AGAIN if getattr(body, name) is not None},
     }
     return _ask(
@@ -112,17 +111,6 @@ def _response_format(wanted: TextFormat) -> dict[str, Any] | None:
     if wanted.type == "json_object":
         return {"type": "json_object"}
     return {"type": "json_schema", "json_schema": wanted.model_dump(by_alias=True, exclude_none=True, exclude={"type"})}
-
-
-def _told_text(body: CreateResponse) -> dict[str, Any]:
-    """How the text is to be, with every key that the specification wants."""
-    wanted = body.text.format if body.text and body.text.format else TextFormat()
-    told: dict[str, Any] = {"format": wanted.model_dump(by_alias=True, exclude_none=True)}
-    if wanted.type == "json_schema":
-        told["format"] = {"description": None, "strict": False, **told["format"]}
-    if body.text and body.text.verbosity:
-        told["verbosity"] = body.text.verbosity
-    return told
 
 
 def chat_asked(body: CreateChatCompletion, settings: Settings) -> Ask:

@@ -26,6 +26,7 @@ from shared.store.turns import Turn
 
 _BROKEN = "The model's answer broke off and was begun anew, which a stream of chunks cannot show. Ask again."
 _ENDS = frozenset(kind.value for kind in EventKind if kind.is_terminal)
+_STOPPING = "This gateway had to end the stream before its answer was complete. Ask again."
 _GONE = "Somebody erased what was asked."
 
 
@@ -84,6 +85,10 @@ class ChatStream(Stream):
         else:
             await super()._pass_on(tell, follower, told)
 
+    async def _break_off(self, tell: Tell) -> None:
+        """The SDKs would take it for whole."""
+        await tell(self._break(_STOPPING))
+
     async def _end(self, tell: Tell) -> None:
         """After the last choice, and not after an error."""
         if self._is_over() and not self._has_broken:
@@ -101,6 +106,8 @@ class ChatStream(Stream):
             return
         self._repeated[reply_id] = self._shown[reply_id]
         yield from self._say(reply_id, reply["content"])
+        if is_end and not self._has_broken and self._shown[reply_id] != reply["content"]:
+            yield self._break(_BROKEN)
         if is_end and not self._has_broken:
             yield self._chunks.end(self._index[reply_id], reply)
 

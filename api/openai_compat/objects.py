@@ -76,7 +76,7 @@ def response(row: Row, *, status: ReplyStatus | None = None) -> dict[str, Any]:
         "service_tier": "default",
         "store": request.get("store", True),
         **{name: _or_default(parameters.get(name), default) for name, default in _DEFAULTS.items()},
-        "text": request.get("text", {"format": {"type": "text"}}),
+        "text": _text(parameters),
         "tool_choice": "auto",
         "tools": [],
         "top_logprobs": 0,
@@ -85,6 +85,17 @@ def response(row: Row, *, status: ReplyStatus | None = None) -> dict[str, Any]:
         "user": request.get("user"),
         "metadata": row["metadata"],
     }
+
+
+def _text(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """How the text was to be, with every key that the specification wants."""
+    wanted = parameters.get("response_format") or {"type": "text"}
+    told: dict[str, Any] = {"format": wanted}
+    if wanted["type"] == "json_schema":
+        told["format"] = {"type": "json_schema", "description": None, "strict": False, **wanted["json_schema"]}
+    if verbosity := parameters.get("verbosity"):
+        told["verbosity"] = verbosity
+    return told
 
 
 def _or_default(value: Any, default: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from api.openai_compat.unsupported import CHAT, RESPONSES, Refusal, without_unsupported
 from api.schemas.requests import (
@@ -18,6 +19,8 @@ from api.schemas.requests import (
 from shared.store.candidates import MAX_CANDIDATES
 
 MAX_TOKENS = 1_000_000
+# It is read with every look at the reply.
+MAX_FORMAT_BYTES = 32 * 1024
 
 Temperature = Annotated[Finite, Field(ge=0, le=2)]
 TopP = Annotated[Finite, Field(ge=0, le=1)]
@@ -47,13 +50,22 @@ class _Body(BaseModel):
         return without_unsupported(body, cls.unsupported, place=cls.place)
 
 
+def _require_modest(wanted: dict[str, Any] | None) -> dict[str, Any] | None:
+    if wanted is not None and len(orjson.dumps(wanted)) > MAX_FORMAT_BYTES:
+        raise ValueError(f"a schema has at most {MAX_FORMAT_BYTES} bytes")
+    return wanted
+
+
+Schema = Annotated[dict[str, Any] | None, AfterValidator(_require_modest)]
+
+
 class TextFormat(_Body):
     """Plain text, any JSON, or JSON of a schema. Whether it is heeded is up to the model behind this server."""
 
     type: Literal["text", "json_object", "json_schema"] = "text"
     name: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    description: str | None = None
-    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    description: Annotated[str, Field(max_length=1000)] | None = None
+    schema_: Schema = Field(None, alias="schema")
     strict: bool | None = None
 
     @model_validator(mode="after")
@@ -145,7 +157,7 @@ class ResponseFormat(_Body):
     """As `text.format` is for responses, in the older spelling."""
 
     type: Literal["text", "json_object", "json_schema"]
-    json_schema: dict[str, Any] | None = None
+    json_schema: Schema = None
 
 
 class CreateChatCompletion(_Body):

@@ -10,6 +10,7 @@ import logging
 
 import orjson
 from sqlalchemy import Connection
+from starlette.requests import ClientDisconnect
 
 from api.dependencies import Resources
 from api.live.following import Follower, Told, place_of
@@ -89,6 +90,8 @@ class ResponseStream(Stream):
             self._teller = retold
         elif not is_live(story.row):
             self._teller.end(story.row)
+        else:
+            self._teller.start(story.row["attempt"])
 
     async def _read_story(self) -> Story | None:
         """None if it was erased. Read until the database answers: the follower is past what this tells."""
@@ -99,10 +102,20 @@ class ResponseStream(Stream):
                 return None
             except StorageError as error:
                 log.warning("a stream waits for the database: %s", error)
+                if self._is_left:
+                    return None
                 await asyncio.sleep(BEHIND_SECONDS)
 
     def _story(self, connection: Connection) -> Story:
         return Story(*responses.whole(connection, self._tenant_id, self._reply_id))
+
+    async def _break_off(self, _tell: Tell) -> None:
+        """Cuts the connection: the SDKs take every other end for the end of the response.
+
+        Raises:
+            ClientDisconnect: always.
+        """
+        raise ClientDisconnect
 
     async def _finish(self, tell: Tell, follower: Follower) -> None:
         self._is_done = follower.is_over = True

@@ -81,10 +81,11 @@ async def regenerate(
 
     def make(connection: Connection) -> Turn:
         new_id = candidates.regenerate(connection, tenant_id, reply_id, again=again, now=now_ms())
+        resources.admission.take(tenant_id, 1)
         made = reading.reply(connection, tenant_id, new_id)
         return reading.turn(connection, tenant_id, made["conversation_id"], made["turn"])
 
-    await resources.admission.require_room(tenant_id, 1)
+    await resources.admission.refresh()
     made = await write_once(
         resources.database,
         keyed,
@@ -111,9 +112,10 @@ async def retry(
 
     def make(connection: Connection) -> Row:
         candidates.retry(connection, tenant_id, reply_id, deadline_ms=allowed_ms, now=now_ms())
+        resources.admission.take(tenant_id, 1)
         return reading.reply(connection, tenant_id, reply_id)
 
-    await resources.admission.require_room(tenant_id, 1)
+    await resources.admission.refresh()
     made = await write_once(
         resources.database,
         keyed,

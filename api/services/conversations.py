@@ -18,7 +18,7 @@ from api.services.keyed_write import Making, write_once
 from api.services.reading import ConversationView
 from api.services.replies import Patience, asked_of, ring, tell_stopped, wait_for_turn
 from shared.clock import now_ms
-from shared.errors import InvalidValue, NotFound, StorageError
+from shared.errors import NotFound, StorageError
 from shared.ids import new_conversation_id
 from shared.store import conversations, forks, replies, stops, turns
 from shared.store.conversations import Order
@@ -65,8 +65,7 @@ async def create(
         IdempotencyMismatch: the key was used for another request.
         StorageError: it was not stored, or nobody knows.
     """
-    if body.message is not None:
-        await resources.admission.require_room(tenant_id, body.message.n)
+    await resources.admission.refresh()
     made = await write_once(resources.database, keyed, _creation(resources, tenant_id, body, said))
     turn = made.result.turn
     if turn is None:
@@ -102,6 +101,7 @@ def _creation(
             turns.append(connection, tenant_id, values["id"], said=said, now=now)
         if asked is not None:
             turns.ask(connection, tenant_id, values["id"], asked=asked, now=now)
+            resources.admission.take(tenant_id, asked.n)
         return _read_created(connection, tenant_id, values["id"], has_turn=asked is not None)
 
     return Making(
@@ -169,22 +169,8 @@ async def page(
 async def page_after(
     resources: Resources, tenant_id: str, *, limit: int, after: str | None, order: Order
 ) -> Sequence[Row]:
-    """`page`, from behind the conversation of this id on.
-
-    Raises:
-        InvalidValue: the tenant has no such conversation.
-    """
-
-    def read(connection: Connection) -> Sequence[Row]:
-        place = None
-        if after is not None:
-            row = conversations.get(connection, tenant_id, after)
-            if row is None:
-                raise InvalidValue("There is no such conversation.", pointer="?after")
-            place = (row["updated_at"], row["id"])
-        return conversations.page(connection, tenant_id, limit=limit, after=place, order=order, end_user=None)
-
-    return await resources.database.read(read)
+    """Up to `limit` conversations by the time they were made."""
+    return await resources.database.read(conversations.page_by_id, tenant_id, limit=limit, after=after, order=order)
 
 
 async def head(resources: Resources, tenant_id: str, conversation_id: str) -> Row:

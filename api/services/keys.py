@@ -105,7 +105,8 @@ async def rotate(resources: Resources, tenant_id: str, key_id: str, *, overlap_s
         row = _existing(connection, tenant_id, key_id)
         if row["revoked_at"] is not None or (row["expires_at"] or now + 1) <= now:
             raise Conflict("This key is no good any more: make a new one.")
-        keys.expire(connection, key_id, at=now + int(1000 * overlap_seconds))
+        if not keys.retire(connection, key_id, at=now + int(1000 * overlap_seconds), now=now):
+            raise Conflict("There is a new key in the place of this one already. Revoke that one, and make another.")
         scopes = [Scope(name) for name in row["scopes"]]
         return make(
             connection,

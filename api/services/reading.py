@@ -43,7 +43,7 @@ def existing(connection: Connection, tenant_id: str, conversation_id: str) -> Ro
         NotFound: the tenant has no such conversation.
     """
     row = conversations.get(connection, tenant_id, conversation_id)
-    if row is None:
+    if row is None or row["kind"] == "ephemeral":
         raise NotFound("There is no such conversation.")
     return row
 

@@ -17,9 +17,11 @@ from api.services import reading
 from api.services.keyed_write import Making, write_once
 from shared.clock import now_ms
 from shared.crash_points import crash_point
+from shared.errors import NotFound
 from shared.reply_status import ReplyStatus
 from shared.settings import Settings
 from shared.store import replies, turns
+from shared.store.chains import is_told
 from shared.store.idempotency import KeyedRequest
 from shared.store.stops import Stopped
 from shared.store.turns import Ask, Turn
@@ -80,9 +82,11 @@ async def ask_in(
     """`ask` in the conversation that `find_place` finds or makes, in the same transaction."""
 
     def make(connection: Connection) -> Turn:
-        return turns.ask(connection, tenant_id, find_place(connection), asked=asked, now=now_ms())
+        turn = turns.ask(connection, tenant_id, find_place(connection), asked=asked, now=now_ms())
+        resources.admission.take(tenant_id, asked.n)
+        return turn
 
-    await resources.admission.require_room(tenant_id, asked.n)
+    await resources.admission.refresh()
     made = await write_once(
         resources.database,
         keyed,
@@ -169,6 +173,8 @@ async def get_reply(resources: Resources, tenant_id: str, reply_id: str, *, pati
         NotFound: the tenant has no such reply.
     """
     present = await resources.database.read(reading.reply, tenant_id, reply_id)
+    if not is_told(present["request"]):
+        raise NotFound("There is no such reply.")
     return await wait_for_reply(resources, tenant_id, present, patience=patience)
 
 

@@ -55,7 +55,10 @@ async def ask(
             )
         return _create(connection, tenant_id, place)
 
-    return await replies.ask_in(resources, tenant_id, find_place, asked=asked, keyed=keyed)
+    turn = await replies.ask_in(resources, tenant_id, find_place, asked=asked, keyed=keyed)
+    if (turn.replies[0]["request"] or {}).get("is_deleted"):
+        raise NotFound("What this Idempotency-Key made was deleted.")
+    return turn
 
 
 def _create(connection: Connection, tenant_id: str, place: Place) -> str:
@@ -83,14 +86,17 @@ async def get(resources: Resources, tenant_id: str, reply_id: str, *, patience: 
         NotFound: there is no such one, or it was deleted, or was not to be stored.
     """
     row = await resources.database.read(_told, tenant_id, reply_id)
-    return await replies.wait_for_reply(resources, tenant_id, row, patience=patience)
+    return _require_told(await replies.wait_for_reply(resources, tenant_id, row, patience=patience))
 
 
-def _told(connection: Connection, tenant_id: str, reply_id: str) -> Row:
-    row = reply_rows.get(connection, tenant_id, reply_id)
+def _require_told(row: Row | None) -> Row:
     if row is None or not chains.is_told(row["request"]):
         raise NotFound("There is no such response.")
     return row
+
+
+def _told(connection: Connection, tenant_id: str, reply_id: str) -> Row:
+    return _require_told(reply_rows.get(connection, tenant_id, reply_id))
 
 
 def whole(connection: Connection, tenant_id: str, reply_id: str) -> tuple[Row, Sequence[Row]]:
@@ -131,9 +137,11 @@ async def delete(resources: Resources, tenant_id: str, reply_id: str) -> None:
 
     def write(connection: Connection) -> tuple[Row, bool]:
         row = _told(connection, tenant_id, reply_id)
+        # Locked, so that of two that are deleted at once the second one knows of the first.
+        conversation_rows.touch(connection, row["conversation_id"], now=now_ms())
         reply_rows.note_request(connection, reply_id, {**(row["request"] or {}), "is_deleted": True})
         requests = reply_rows.requests_in(connection, row["conversation_id"])
-        return row, chains.is_own(row["request"]) and not any(map(chains.is_told, requests))
+        return row, chains.is_own(row["request"]) and not any(map(chains.holds, requests))
 
     row, is_last = await resources.database.write(write)
     if is_last:

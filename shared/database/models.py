@@ -62,6 +62,7 @@ conversations = Table(
     CheckConstraint("kind in ('chat', 'ephemeral')", name="kind"),
 )
 Index("ix_conversations_recent", conversations.c.tenant_id, conversations.c.updated_at, conversations.c.id)
+Index("ix_conversations_made", conversations.c.tenant_id, conversations.c.id)
 Index(
     "ix_conversations_end_user",
     conversations.c.tenant_id,
@@ -238,6 +239,8 @@ api_keys = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
+    # There is a new key in its place.
+    Column("rotated_at", BigInteger),
 )
 
 shared_secrets = Table(

@@ -61,6 +61,11 @@ def is_told(request: dict[str, Any] | None) -> bool:
     return request is None or (request.get("store", True) and not request.get("is_deleted", False))
 
 
+def holds(request: dict[str, Any] | None) -> bool:
+    """Whether the response keeps its chain from being erased: some client may still ask for it."""
+    return is_told(request) and not (request or {}).get("is_copy", False)
+
+
 def is_own(request: dict[str, Any] | None) -> bool:
     """Whether the reply's conversation is only there to hold its chain."""
     return request is not None and not request.get("has_conversation", True)

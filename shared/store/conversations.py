@@ -76,6 +76,21 @@ def page(
     return connection.execute(query.limit(limit)).mappings().all()
 
 
+def page_by_id(
+    connection: Connection, tenant_id: str, *, limit: int, after: str | None, order: Order
+) -> Sequence[RowMapping]:
+    """Up to `limit` conversations by the time they were made, behind this id, which need not be there any more."""
+    table = conversations.c
+    query = select(conversations).where(table.tenant_id == tenant_id, table.kind == "chat")
+    if after is not None:
+        query = query.where(table.id < after if order == "desc" else table.id > after)
+    return (
+        connection.execute(query.order_by(table.id.desc() if order == "desc" else table.id).limit(limit))
+        .mappings()
+        .all()
+    )
+
+
 def change(
     connection: Connection, tenant_id: str, conversation_id: str, *, values: Mapping[str, Any], now: int
 ) -> RowMapping | None:
@@ -128,9 +143,11 @@ def old_ephemeral(connection: Connection, *, before: int, limit: int) -> list[st
     return list(connection.execute(_OLD_EPHEMERAL, {"before": before, "limit": limit}).scalars())
 
 
-def forget(connection: Connection, conversation_ids: Collection[str]) -> None:
-    """Erases conversations with all that is in them."""
-    connection.execute(delete(conversations).where(conversations.c.id.in_(conversation_ids)))
+def forget(connection: Connection, conversation_ids: Collection[str], *, before: int) -> None:
+    """Erases those of the conversations in which still nothing has happened since."""
+    connection.execute(
+        delete(conversations).where(conversations.c.id.in_(conversation_ids), conversations.c.updated_at < before)
+    )
 
 
 def versions(connection: Connection, conversation_ids: Collection[str]) -> dict[str, int]:

@@ -93,8 +93,14 @@ def _copy_replies(connection: Connection, source: str, target: str, *, up_to: in
     new_ids: dict[str, str] = {}
     for rows in found.partitions(CHUNK):
         new_ids |= {row["id"]: new_reply_id() for row in rows}
-        _insert(connection, replies, [{**row, "id": new_ids[row["id"]], "conversation_id": target} for row in rows])
+        copies = [{**row, "id": new_ids[row["id"]], "conversation_id": target, "request": _copied(row)} for row in rows]
+        _insert(connection, replies, copies)
     return new_ids
+
+
+def _copied(row: Any) -> dict[str, Any] | None:
+    """What the request said, and that this is only there to be read on from: no client knows its id."""
+    return None if row["request"] is None else {**row["request"], "is_copy": True}
 
 
 def _copy_messages(connection: Connection, source: str, target: str, *, up_to: int, reply_ids: dict[str, str]) -> None:

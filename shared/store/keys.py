@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, exists, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, case, exists, insert, or_, select, update
 
 from shared.database.models import api_keys
 
@@ -56,10 +56,15 @@ def revoke(connection: Connection, tenant_id: str | None, key_id: str, *, now: i
     return bool(found)
 
 
-def expire(connection: Connection, key_id: str, *, at: int) -> None:
-    """The key is no good from then on, or earlier if that was said before."""
-    later = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > at)
-    connection.execute(update(api_keys).where(api_keys.c.id == key_id, later).values(expires_at=at))
+def retire(connection: Connection, key_id: str, *, at: int, now: int) -> bool:
+    """Another key takes the place of this one, which is good until `at` or its own end. False if one has already."""
+    earlier = case((api_keys.c.expires_at < at, api_keys.c.expires_at), else_=at)
+    retired = connection.execute(
+        update(api_keys)
+        .where(api_keys.c.id == key_id, api_keys.c.rotated_at.is_(None))
+        .values(expires_at=earlier, rotated_at=now)
+    )
+    return retired.rowcount > 0
 
 
 def used(connection: Connection, key_id: str, *, now: int, at_most_every_ms: int) -> None:

@@ -45,7 +45,9 @@ async def create(request: Request, body: CreateChatCompletion) -> Response:
     patience = Patience(asked.deadline_ms / 1000 + GRACE_SECONDS, request.receive)
     turn = await replies.wait_for_turn(resources, tenant_id, turn, patience=patience)
     if not replies.is_settled(turn):
-        raise NotFinished("This gateway is stopping. Ask again, with an Idempotency-Key to get what is being made.")
+        raise NotFinished(
+            "There is no answer yet, and this gateway cannot wait longer. With an Idempotency-Key asking again gets it."
+        )
     if failure := failure_of(turn.replies):
         status, content = failure
         # The worker has tried again already where that may help.

@@ -62,7 +62,9 @@ async def create(request: Request, body: CreateConversation | None = None) -> Re
 async def list_conversations(
     request: Request, limit: PAGE = 20, order: Order = "desc", after: str | None = None
 ) -> Response:
-    """By their last change. It is not OpenAI's."""
+    """By the time they were made. It is not OpenAI's."""
+    if after is not None and not is_id("conv", after):
+        raise InvalidValue("This is not the id of a conversation.", pointer="?after")
     rows = await conversations.page_after(
         resources_of(request), tenant_of(request), limit=limit + 1, after=after, order=order
     )

@@ -83,7 +83,9 @@ async def _until_ended(resources: Resources, tenant_id: str, row: Row, *, patien
     found = await replies.wait_for_reply(resources, tenant_id, row, patience=patience)
     if is_live(found):
         name = objects.response_id(found["id"])
-        raise NotFinished(f"This gateway is stopping. The response {name} goes on: retrieve it in a moment.")
+        raise NotFinished(
+            f"There is no answer yet, and this gateway cannot wait longer. The response {name} goes on: retrieve it."
+        )
     return found
 
 

@@ -71,3 +71,15 @@ async def test_another_gateways_are_counted_within_a_moment(environment: pytest.
             return (await ask(second, await second.new_conversation())).status_code == 429
 
         await until(is_full)
+
+
+async def test_repeats_and_what_is_refused_take_no_room(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ASYNCCHAT_MAX_LIVE_OF_TENANT", "2")
+    async with running_gateway() as gateway:
+        for _ in range(4):
+            assert (await ask(gateway, "conv_01m86nzqqk652jp7wdnyyebm22")).status_code == 404
+        path = f"/conversations/{await gateway.new_conversation()}/ask-message/"
+        for _ in range(4):
+            answer = await gateway.client.post(path, json={**HELLO, "n": 2}, headers={"Idempotency-Key": "once"})
+            assert answer.status_code == 202
+        assert (await gateway.client.post(path, json=HELLO)).status_code == 429

@@ -128,3 +128,31 @@ async def test_words_that_were_lost_on_the_way_come_with_the_end(
     await speaker.complete()
     assert (await client.rest())[-1] == "[DONE]"
     assert client.text == "Hello, I am a demo."
+
+
+async def test_a_stream_that_its_gateway_has_to_end_says_so(streams: ServedGateway, speaking: StreamingWorker) -> None:
+    client = Listening(streams)
+    speaker = await _speak(speaking)
+    speaker.say("Hello, ")
+    await client.until_shown("Hello, ")
+    streams.resources.hub.release()
+    last = (await client.rest())[-1]
+    assert isinstance(last, dict)
+    assert last["error"]["code"] == "stream_broken"
+    await speaker.complete()
+
+
+async def test_an_answer_that_begins_anew_and_says_less_ends_the_stream_with_an_error(
+    streams: ServedGateway, speaking: StreamingWorker
+) -> None:
+    client = Listening(streams)
+    first = await _speak(speaking)
+    first.say("Hello, ", "I am ")
+    await client.until_shown("Hello, I am ")
+    await first.put_back()
+    second = await _speak(speaking)
+    second.say("Hello, ")
+    await second.complete()
+    last = (await client.rest())[-1]
+    assert isinstance(last, dict)
+    assert last["error"]["code"] == "stream_broken"

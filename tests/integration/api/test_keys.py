@@ -214,6 +214,9 @@ async def test_keys_are_made_listed_rotated_and_revoked(
     conflict = await locked.client.post(f"/keys/{rotated.json()['id']}/rotate/", headers=admin)
     assert (conflict.status_code, conflict.json()["code"]) == (409, "conflict")
 
+    twice = await locked.client.post(f"/keys/{key['id']}/rotate/", json={"overlap_seconds": 600}, headers=admin)
+    assert twice.status_code == 409, "the first new key may be in use"
+
     # A gateway believes for a moment what it has read; another one has not been told.
     monkeypatch.setattr(auth, "BELIEVE_SECONDS", 0.0)
     async with running_gateway() as other:
@@ -382,8 +385,9 @@ async def test_pages_of_an_origin_that_was_named_may_use_it(environment: pytest.
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "idempotency-key",
         }
-        preflight = await gateway.client.options("/conversations/", headers=asked)
-        assert preflight.status_code == 200
+        for wanted in ("idempotency-key", "authorization,x-stainless-lang,x-stainless-retry-count"):
+            asked["Access-Control-Request-Headers"] = wanted
+            assert (await gateway.client.options("/v1/responses", headers=asked)).status_code == 200
         foreign = await gateway.client.post("/conversations/", headers={**headers, "Origin": "https://evil.example"})
         assert foreign.status_code == 403
         assert "Access-Control-Allow-Origin" not in foreign.headers

@@ -55,6 +55,33 @@ async def test_one_of_usual_size_passes(streams: ServedGateway) -> None:
         assert (await streams.client.post("/conversations/", headers=headers)).status_code == 201
 
 
+@pytest.mark.parametrize("size", [1, 1000, 30_000])
+async def test_one_of_usual_size_passes_in_pieces(streams: ServedGateway, size: int) -> None:
+    head = b"GET /healthz HTTP/1.1\r\n" + HOST + b"".join(b"X-%d: %s\r\n" % (n, b"y" * 1000) for n in range(40))
+    head = (head if size > 1 else head[:3000] + b"\r\n") + b"Connection: close\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(streams.url.rpartition(":")[2]))
+    for start in range(0, len(head), size):
+        writer.write(head[start : start + size])
+        await writer.drain()
+        await asyncio.sleep(0)
+    received = await asyncio.wait_for(reader.read(), BOUND_SECONDS)
+    assert received.startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+async def test_a_large_body_before_the_next_head_does_not_count(streams: ServedGateway) -> None:
+    body = b'{"message": {"content": "' + b"x" * 90_000 + b'"}}'
+    head = b"POST /conversations/ HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
+    first = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    second = b"GET /healthz HTTP/1.1\r\nHost: loc"
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(streams.url.rpartition(":")[2]))
+    writer.write(first + second)
+    assert (await asyncio.wait_for(reader.readline(), BOUND_SECONDS)).startswith(b"HTTP/1.1 201 ")
+    writer.write(b"alhost\r\nConnection: close\r\n\r\n")
+    assert b"HTTP/1.1 200 " in await asyncio.wait_for(reader.read(), BOUND_SECONDS)
+    writer.close()
+
+
 @pytest.mark.parametrize("begun", [b"", b"GET /healthz HTTP/1.1\r\nHost: loc"])
 async def test_one_that_does_not_come_is_not_waited_for(
     streams: ServedGateway, monkeypatch: pytest.MonkeyPatch, begun: bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx2
 import orjson
 import pytest
 from redis.asyncio import Redis
@@ -161,3 +162,73 @@ async def test_a_stream_of_what_is_erased_ends(streams: ServedGateway, speaking:
         "response.in_progress",
     ]
     assert (await streams.client.get(f"/v1/responses/{response_id}")).status_code == 404
+
+
+async def test_a_stream_that_its_gateway_has_to_end_is_cut_and_not_taken_for_whole(
+    streams: ServedGateway, other: ServedGateway, speaking: StreamingWorker
+) -> None:
+    response_id = await ask(streams)
+    speaker = await speaking.speak(reply_id(response_id))
+    speaker.say(*SECOND[:2])
+    pieces: list[str] = []
+
+    async def read() -> None:
+        async with streams.client.stream("GET", f"/v1/responses/{response_id}?stream=true") as answer:
+            async for piece in answer.aiter_text():
+                pieces.append(piece)
+                if '"I am "' in piece:
+                    streams.resources.hub.release()
+
+    with pytest.raises(httpx2.TransportError):
+        await read()
+    received = "".join(pieces)
+    assert "DONE" not in received
+    speaker.say(*SECOND[2:])
+    await speaker.complete()
+    told = await stream(other, response_id)
+    last = events(received + "data: [DONE]\n\n")[-1]["sequence_number"]
+    assert deltas(told, 0) == TEXT
+    assert await stream(other, response_id, last) == told[last + 1 :]
+
+
+async def test_a_chain_that_was_followed_twice_is_erased_with_its_last_response(
+    streams: ServedGateway, speaking: StreamingWorker
+) -> None:
+    first = await ask(streams)
+    await (await speaking.speak(reply_id(first))).complete()
+    second = await ask(streams, previous_response_id=first)
+    await (await speaking.speak(reply_id(second))).complete()
+    third = await ask(streams, previous_response_id=first)
+    await (await speaking.speak(reply_id(third))).complete()
+    assert len((await streams.get("/conversations/"))["data"]) == 2
+    for response_id in (first, second, third):
+        assert (await streams.client.delete(f"/v1/responses/{response_id}")).status_code == 200
+    assert (await streams.get("/conversations/"))["data"] == []
+
+
+async def test_what_is_deleted_or_was_not_to_be_stored_is_behind_no_id(streams: ServedGateway) -> None:
+    kept = await ask(streams)
+    key = {"Idempotency-Key": "once"}
+    body = {"input": "Hello", "background": True, "previous_response_id": kept}
+    deleted = (await streams.client.post("/v1/responses", json=body, headers=key)).json()["id"]
+    await streams.client.delete(f"/v1/responses/{deleted}")
+    assert (await streams.client.post("/v1/responses", json=body, headers=key)).status_code == 404
+    async with streams.client.stream(
+        "POST", "/v1/responses", json={"input": "Hello", "store": False, "stream": True}
+    ) as answer:
+        first = orjson.loads((await anext(answer.aiter_text())).splitlines()[1].removeprefix("data: "))
+        ephemeral = first["response"]["id"]
+        for gone in (deleted, ephemeral):
+            assert (await streams.client.get(f"/v1/responses/{gone}")).status_code == 404
+            assert (await streams.client.get(f"/replies/{reply_id(gone)}/")).status_code == 404
+            assert (await streams.client.get(f"/replies/{reply_id(gone)}/events/")).status_code == 404
+
+
+async def test_a_format_that_every_look_would_have_to_read_is_bounded(streams: ServedGateway) -> None:
+    schema = {"type": "object", "description": "x" * 40_000}
+    formats = {"text": {"format": {"type": "json_schema", "name": "a", "schema": schema}}}
+    answer = await streams.client.post("/v1/responses", json={"input": "Hello", **formats})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "text.format.schema")
+    chat = {"messages": [{"role": "user", "content": "Hi"}]}
+    wanted = {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}}
+    assert (await streams.client.post("/v1/chat/completions", json={**chat, **wanted})).status_code == 400

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
         sa.Column("last_used_at", sa.BigInteger(), nullable=True),
+        sa.Column("rotated_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
         sa.UniqueConstraint("prefix", name=op.f("uq_api_keys_prefix")),
     )
@@ -35,6 +36,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_shared_secrets")),
     )
+    op.create_index("ix_conversations_made", "conversations", ["tenant_id", "id"], unique=False)
     op.create_index(
         "ix_replies_due_of_tenant",
         "replies",
@@ -49,6 +51,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_conversations_made", table_name="conversations")
     op.drop_index("ix_replies_live_tenant", table_name="replies")
     op.drop_index("ix_replies_due_of_tenant", table_name="replies")
     op.drop_table("shared_secrets")
