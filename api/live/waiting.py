@@ -76,8 +76,7 @@ async def wait_until(
 def _read_with_version(
     connection: Connection, conversation_id: str, read: Callable[[Connection], T]
 ) -> tuple[int | None, T]:
-    versions = conversations.versions(connection, [conversation_id])
-    return versions.get(conversation_id), read(connection)
+    return conversations.version(connection, conversation_id), read(connection)
 
 
 @asynccontextmanager

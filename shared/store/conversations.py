@@ -150,8 +150,20 @@ def forget(connection: Connection, conversation_ids: Collection[str], *, before:
     )
 
 
+# Prepared: every wake of a waiting client reads one, and building the statement would cost as much as all else.
+_VERSION = select(conversations.c.version).where(conversations.c.id == bindparam("conversation_id"))
+_VERSIONS = select(conversations.c.id, conversations.c.version).where(
+    conversations.c.id.in_(bindparam("conversation_ids", expanding=True))
+)
+
+
+def version(connection: Connection, conversation_id: str) -> int | None:
+    """The version of the conversation, or None if it is gone."""
+    found: int | None = connection.execute(_VERSION, {"conversation_id": conversation_id}).scalar_one_or_none()
+    return found
+
+
 def versions(connection: Connection, conversation_ids: Collection[str]) -> dict[str, int]:
     """The version of each of the conversations that exist."""
-    table = conversations.c
-    rows = connection.execute(select(table.id, table.version).where(table.id.in_(conversation_ids)))
+    rows = connection.execute(_VERSIONS, {"conversation_ids": list(conversation_ids)})
     return {row.id: row.version for row in rows}
