@@ -1,7 +1,7 @@
 """API keys: `ak_<prefix>_<secret>`, of which only a digest is stored.
 
-The secret has 256 random bits, so that a plain SHA-256 is as good as any slow hash; the pepper keeps a stolen database
-from being of use for checking guesses at other systems.
+The secret has 256 random bits, so that HMAC-SHA-256 is as good as any slow hash. With a pepper, its key, who can write
+to the database still cannot put a key of their own there.
 """
 
 from __future__ import annotations

@@ -14,9 +14,10 @@ from shared.reply_status import AttemptOutcome
 _OF_REPLY = select(attempts).where(attempts.c.reply_id == bindparam("of_reply")).order_by(attempts.c.attempt)
 
 
+_THIS = (attempts.c.reply_id == bindparam("of_reply"), attempts.c.attempt == bindparam("of_attempt"))
 _CLOSE = (
     update(attempts)
-    .where(attempts.c.reply_id == bindparam("of_reply"), attempts.c.attempt == bindparam("of_attempt"))
+    .where(*_THIS)
     .values(
         ended_at=bindparam("now"),
         outcome=bindparam("new_outcome"),
@@ -28,7 +29,6 @@ _CLOSE = (
         text=bindparam("new_text"),
     )
 )
-_THIS = (attempts.c.reply_id == bindparam("of_reply"), attempts.c.attempt == bindparam("of_attempt"))
 _KEPT = select(attempts.c.lengths).where(*_THIS).with_for_update()
 _KEEP = (
     update(attempts)

@@ -7,6 +7,7 @@ import pytest
 from tests.sdk.node_client import NODE_FOLDER, run, why_without_node
 
 SCRIPTS = sorted(path.name for path in NODE_FOLDER.glob("*.test.mjs"))
+# For machines without Node.js; in CI on Linux it never applies, so that a missing install fails.
 pytestmark = pytest.mark.skipif(why_without_node() is not None, reason=str(why_without_node()))
 
 

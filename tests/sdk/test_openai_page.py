@@ -39,6 +39,7 @@ def test_a_program_in_python_prints_what_the_page_says(url: str, program: str) -
     assert_prints_what_it_says(program, run(sys.executable, "-", url=url, given=program))
 
 
+# As in test_node.py: never in CI on Linux.
 @pytest.mark.skipif(why_without_node() is not None, reason=str(why_without_node()))
 @pytest.mark.parametrize("program", programs("js"))
 def test_a_program_for_node_prints_what_the_page_says(url: str, program: str) -> None:

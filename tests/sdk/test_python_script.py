@@ -31,7 +31,7 @@ def test_a_response_in_the_background_is_polled_to_its_end(client: openai.OpenAI
     response = client.responses.create(model=MODEL, input=TEXT, background=True)
     assert response.status in LIVE
     while response.status in LIVE:
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # As in OpenAI's own examples: the loop ends with the status, not with the clock.
         response = client.responses.retrieve(response.id)
     assert response.status == "completed"
     assert response.output_text.startswith("Hello Ada")
