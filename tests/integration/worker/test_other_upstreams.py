@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from llmock.chaos import StreamChaos
 from llmock.scenarios import Behavior, Delay, Fail, Match, Reply, SlowFirstToken, StreamFault, ToolCall
 from llmock.testing import LLMockServer
 from llmock.verdict import Verdict, judge
@@ -27,6 +28,10 @@ MAX_TRIES = 4
 MAX_MODEL_CALLS = 2
 # A model is silent for longer than the worker waits.
 SILENCE_SECONDS = 4.0
+# Without a pace the server has often sent all of a broken stream before it sees that its client has left, and then
+# takes the client for one that read on. What follows a malformed chunk takes far longer than to leave.
+PACE_MS = 50
+LONG_ANSWER = "On and on. " * 200
 SETTINGS: dict[str, Any] = {
     # The server takes a try for a new question unless it has seen the one before end, for which it needs a moment.
     "retry_base_seconds": 0.5,
@@ -111,9 +116,12 @@ class Outcome:
 @pytest.fixture(scope="module")
 def server() -> Iterator[LLMockServer]:
     with LLMockServer() as server:
+        server.state.stream_chaos = StreamChaos(chunk_delay_ms=PACE_MS)
         for case in CASES:
             if case.behavior is not None:
                 server.state.scenarios.add(case.behavior)
+            if case.codes[0] == ReplyError.UPSTREAM_MALFORMED:
+                server.state.scenarios.add(Reply(text=LONG_ANSWER, match=_only(case.model)))
             server.state.scenarios.add(Reply(text=ANSWER, times=None, match=_only(case.model)))
         yield server
 
