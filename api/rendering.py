@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import RowMapping
 
 from api.cursors import message_cursor
-from shared.clock import now_ms
-from shared.reply_status import LIVE, ReplyStatus
+from shared.reply_body import instant, instant_or_none, reply_dict, usage_dict
+from shared.reply_status import LIVE
 
 if TYPE_CHECKING:
     from api.services.reading import ConversationView
 
 # A row of the database, or one as it was just written.
 Row = Mapping[str, Any] | RowMapping
-_NOT_QUEUED = {"turns_ahead": 0, "waiting_for": None, "next_attempt_at": None}
-
-
-def instant(milliseconds: int) -> str:
-    """RFC 3339 in UTC with milliseconds: `2026-01-31T12:00:00.000Z`."""
-    second, fraction = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}.{fraction:03}Z"
-
-
-def _instant_or_none(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else instant(milliseconds)
 
 
 def is_live(reply: Row) -> bool:
@@ -48,61 +36,6 @@ def message_dict(row: Row) -> dict[str, Any]:
     }
 
 
-def reply_dict(row: Row) -> dict[str, Any]:
-    """A reply, with its text so far."""
-    return {
-        "id": row["id"],
-        "url": f"/replies/{row['id']}/",
-        "conversation_id": row["conversation_id"],
-        "turn": row["turn"],
-        "candidate": row["candidate"],
-        "status": row["status"],
-        "content": row["content"],
-        "model": row["model"],
-        "attempt": row["attempt"],
-        "selected": row["selected"],
-        "message_id": row["message_id"],
-        "usage": _usage(row),
-        "error": _error(row),
-        "incomplete_reason": row["incomplete_reason"],
-        "stop_requested": row["stop_requested"],
-        "metadata": row["metadata"],
-        "queue": _queue(row),
-        "created_at": instant(row["created_at"]),
-        "started_at": _instant_or_none(row["started_at"]),
-        "finished_at": _instant_or_none(row["finished_at"]),
-        "deadline_at": instant(row["deadline_at"]),
-    }
-
-
-def _usage(row: Row) -> dict[str, int] | None:
-    read, written = row["input_tokens"], row["output_tokens"]
-    if read is None and written is None:
-        return None
-    read, written = read or 0, written or 0
-    return {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
-
-
-def _error(row: Row) -> dict[str, Any] | None:
-    if row["error_code"] is None:
-        return None
-    return {
-        "code": row["error_code"],
-        "message": row["error_message"],
-        "retryable": bool(row["error_retryable"]),
-    }
-
-
-def _queue(row: Row) -> dict[str, Any]:
-    if row["status"] != ReplyStatus.QUEUED:
-        return _NOT_QUEUED
-    if row["turns_ahead"] > 0:
-        return {"turns_ahead": row["turns_ahead"], "waiting_for": "turn", "next_attempt_at": None}
-    if row["available_at"] > now_ms():
-        return {"turns_ahead": 0, "waiting_for": "retry", "next_attempt_at": instant(row["available_at"])}
-    return {"turns_ahead": 0, "waiting_for": "worker", "next_attempt_at": None}
-
-
 def attempt_dict(row: Row) -> dict[str, Any]:
     """One try at a reply."""
     error = {"code": row["error_code"], "message": row["error_message"]} if row["error_code"] else None
@@ -110,10 +43,10 @@ def attempt_dict(row: Row) -> dict[str, Any]:
         "attempt": row["attempt"],
         "worker": row["worker_id"],
         "started_at": instant(row["started_at"]),
-        "ended_at": _instant_or_none(row["ended_at"]),
+        "ended_at": instant_or_none(row["ended_at"]),
         "outcome": row["outcome"],
         "error": error,
-        "usage": _usage(row),
+        "usage": usage_dict(row),
     }
 
 
@@ -125,9 +58,9 @@ def key_dict(row: Row) -> dict[str, Any]:
         "prefix": f"ak_{row['prefix']}",
         "scopes": row["scopes"],
         "created_at": instant(row["created_at"]),
-        "expires_at": _instant_or_none(row["expires_at"]),
-        "revoked_at": _instant_or_none(row["revoked_at"]),
-        "last_used_at": _instant_or_none(row["last_used_at"]),
+        "expires_at": instant_or_none(row["expires_at"]),
+        "revoked_at": instant_or_none(row["revoked_at"]),
+        "last_used_at": instant_or_none(row["last_used_at"]),
     }
 
 

@@ -7,13 +7,14 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from api.rendering import Row, instant
+from api.rendering import Row
 from api.services.keys import MadeKey, make
 from cli.migration import bring_up_to_date
 from shared.api_keys import Scope
 from shared.clock import now_ms
 from shared.database.engine import open_engine, parse_url
 from shared.errors import AsyncChatError
+from shared.reply_body import instant
 from shared.settings import get_settings
 from shared.store import keys
 

@@ -19,7 +19,7 @@ from api.dependencies import (
     wait_of,
 )
 from api.json_route import JsonRoute
-from api.rendering import attempt_dict, is_live, reply_dict
+from api.rendering import attempt_dict, is_live
 from api.routes.documentation import (
     BODY,
     REGENERATE_EXAMPLES,
@@ -35,6 +35,7 @@ from api.schemas.responses import Attempts, Reply
 from api.schemas.responses import Turn as TurnAnswer
 from api.services import candidates, replies
 from api.services.replies import Patience
+from shared.reply_body import reply_dict
 
 router = APIRouter(route_class=JsonRoute, tags=["Replies"])
 

@@ -12,9 +12,10 @@ from starlette.responses import Response, StreamingResponse
 
 from api.dependencies import Resources, resources_of, tenant_of
 from api.json_route import JsonRoute
-from api.rendering import conversation_head, message_dict, reply_dict
+from api.rendering import conversation_head, message_dict
 from api.routes.documentation import ConversationId, problems
 from api.services import conversations, messages, replies
+from shared.reply_body import reply_dict
 
 router = APIRouter(route_class=JsonRoute, tags=["Conversations"])
 

@@ -13,7 +13,7 @@ from api.cursors import read_reply_cursor, reply_cursor
 from api.dependencies import PREFER_PARAMETER, WaitSeconds, resources_of, tenant_of, wait_of
 from api.json_route import JsonRoute
 from api.live.streams import ReplyStream
-from api.rendering import is_live, reply_dict
+from api.rendering import is_live
 from api.routes.documentation import ETAG, LINK, NOT_MODIFIED, RETRY, Limit, ReplyId, answer, problems
 from api.routes.streaming import LAST_EVENT_PARAMETER, STREAM, AfterEvent, reply_cursor_of, stream_answer
 from api.schemas.responses import Reply, ReplyPage
@@ -21,6 +21,7 @@ from api.services import replies
 from api.services.replies import Patience
 from shared.errors import InvalidValue
 from shared.ids import is_id
+from shared.reply_body import reply_dict
 from shared.reply_status import ReplyStatus
 
 router = APIRouter(route_class=JsonRoute, tags=["Replies"])

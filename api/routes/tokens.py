@@ -11,13 +11,13 @@ from starlette.responses import Response
 from api.answers import json_answer
 from api.dependencies import resources_of, tenant_of
 from api.json_route import JsonRoute
-from api.rendering import instant
 from api.routes.documentation import BODY, ConversationId, answer, problems
 from api.schemas.requests import CreateTokenBody
 from api.schemas.responses import NewConversationToken
 from api.services import conversations
 from shared.clock import now_ms
 from shared.conversation_tokens import ConversationToken
+from shared.reply_body import instant
 
 router = APIRouter(route_class=JsonRoute, tags=["Conversations"])
 

@@ -1,4 +1,4 @@
-"""Rows as clients see them."""
+"""Replies as clients see them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from api.rendering import instant, reply_dict
 from shared.clock import now_ms
+from shared.reply_body import instant, reply_dict
 
 ROW: dict[str, Any] = {
     "id": "reply_x",
