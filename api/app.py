@@ -29,6 +29,7 @@ from api.openai_compat.routes import conversations as openai_conversations
 from api.openai_compat.routes import models as openai_models
 from api.openai_compat.routes import responses as openai_responses
 from api.openapi_document import DESCRIPTION, TAGS, openapi_document
+from api.rates import Rates
 from api.routes import candidates, conversations, docs, export, health, keys, messages, models, replies, tokens, turns
 from shared import logging as log_lines
 from shared.aftermath import Aftermath
@@ -58,7 +59,7 @@ _MODULES = (
 STOP_SECONDS = 1.0
 EXPOSED_HEADERS = (
     *("Location", "ETag", "Link", "Retry-After", "Preference-Applied", "X-Request-ID"),
-    *("X-Should-Retry", "OpenAI-Poll-After-Ms"),
+    *("X-Should-Retry", "OpenAI-Poll-After-Ms", "RateLimit", "RateLimit-Policy"),
 )
 CORS_SECONDS = 3600
 
@@ -173,6 +174,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     heartbeat = Heartbeat(database, "api")
     await heartbeat.start()
     stack.push_async_callback(heartbeat.stop)
+    rates = Rates(redis, settings)
+    rates.start()
+    stack.push_async_callback(rates.stop)
     aftermath = Aftermath(database, redis, notifier, on_queued=doorbell.ring)
     stack.push_async_callback(aftermath.stop)
     caps = Caps(tries=settings.max_tries, model_calls=settings.max_model_calls)
@@ -189,6 +193,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         OpenStreams(settings.max_streams),
         Authenticator(database, settings),
         Admission(database, settings),
+        rates,
     )
     sweeper.start()
     stack.push_async_callback(sweeper.stop)

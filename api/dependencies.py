@@ -17,6 +17,7 @@ from api.auth import Authenticator, Identity
 from api.json_route import body_of
 from api.live.hub import Hub
 from api.live.sse import OpenStreams
+from api.rates import Rates
 from shared.database.access import Database
 from shared.doorbell import Doorbell
 from shared.errors import InvalidValue
@@ -69,6 +70,7 @@ class Resources:
     streams: OpenStreams
     authenticator: Authenticator
     admission: Admission
+    rates: Rates
 
     def announce(self, conversation_id: str) -> None:
         """Wakes whoever waits for this conversation, here and on every other gateway. Call it after the commit."""

@@ -1,16 +1,19 @@
-"""The gate: who may come in. It asks for keys, or in open mode looks at where a request comes from."""
+"""The gate: who may come in, and how often. It asks for keys, or in open mode looks at where a request comes from."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
-from starlette.types import ASGIApp, Receive, Send
+from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from api.auth import EVERYBODY, Authenticator, Identity
 from api.errors import problem_answer, storage_answer
+from api.openai_compat.errors import speaks_openai
+from api.rates import Kind, Taken
 from shared.api_keys import Scope
 from shared.conversation_tokens import is_token
 from shared.errors import StorageError
@@ -27,9 +30,10 @@ _LISTENING = "/events/"
 class Refusal(Exception):
     """The request may not be answered. `code` is of the catalogue."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.code = code
+        self.headers = dict(headers or {})
 
 
 class Gate:
@@ -49,15 +53,17 @@ class Gate:
             return
         try:
             identity = await self._identify(scope)
+            taken = _take(scope, identity)
         except Refusal as refusal:
-            headers = {"WWW-Authenticate": "Bearer"} if refusal.code == "unauthorized" else None
-            answer = problem_answer(scope, refusal.code, detail=str(refusal), headers=headers)
+            answer = problem_answer(scope, refusal.code, detail=str(refusal), headers=refusal.headers)
             await answer(scope, receive, send)
             return
         except StorageError as error:
             await storage_answer(scope, error)(scope, receive, send)
             return
         scope["state"]["identity"] = identity
+        if taken is not None:
+            send = _with_headers(send, _rate_headers(scope, taken))
         await self._app(scope, receive, send)
 
     async def _identify(self, scope: AsgiScope) -> Identity:
@@ -65,13 +71,13 @@ class Gate:
         if self._is_open and (self._is_open_to_all or _is_home(scope)):
             self._require_home(scope)
             return EVERYBODY
-        if method == "OPTIONS" or path.startswith(_PUBLIC):
+        if _is_public(path, method):
             return EVERYBODY
         key = _key_of(scope)
         authenticator: Authenticator = scope["app"].state.resources.authenticator
         identity = await authenticator.identify(key)
         if identity is None:
-            raise Refusal("unauthorized", "This key is not known here, or no good any more.")
+            raise _unauthorized("This key is not known here, or no good any more.")
         needed = _needed(path, method)
         if identity.conversation_id is not None and not _is_of_token(path, method, identity.conversation_id):
             raise Refusal("forbidden", "This token is good for asking, reading and listening in its conversation only.")
@@ -96,6 +102,72 @@ class Gate:
                 "forbidden_origin",
                 f"Web pages of {origin!r:.100} may not use this server. Set ASYNCCHAT_CORS_ORIGINS to let them.",
             )
+
+
+def _is_public(path: str, method: str) -> bool:
+    return method == "OPTIONS" or path.startswith(_PUBLIC)
+
+
+def _unauthorized(detail: str) -> Refusal:
+    return Refusal("unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _take(scope: AsgiScope, identity: Identity) -> Taken | None:
+    """Counts the request, where there is a rate.
+
+    Raises:
+        Refusal: it is one too many.
+    """
+    path, method = scope["path"], scope["method"]
+    if _is_public(path, method):
+        return None
+    # A browser's token has a rate of its own: it shall not use up its key's.
+    client = identity.conversation_id or identity.key_id or _network(scope)
+    kind = Kind.READS if method in _READING else Kind.WRITES
+    taken: Taken | None = scope["app"].state.resources.rates.take(client, kind)
+    if taken is None or taken.is_allowed:
+        return taken
+    raise Refusal(
+        "rate_limited",
+        f"There may be {taken.rate.amount} {kind} in {taken.rate.seconds} seconds, and this is one more. "
+        f"Send it again after {taken.retry_seconds} seconds.",
+        headers={"Retry-After": str(taken.retry_seconds), **_rate_headers(scope, taken)},
+    )
+
+
+def _rate_headers(scope: AsgiScope, taken: Taken) -> dict[str, str]:
+    if speaks_openai(scope["path"]):
+        return taken.headers() | taken.openai_headers()
+    return taken.headers()
+
+
+def _with_headers(send: Send, headers: Mapping[str, str]) -> Send:
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"].extend(encoded)
+        await send(message)
+
+    return send_with_headers
+
+
+def _network(scope: AsgiScope) -> str:
+    """Where the request comes from, as far as one client cannot choose it."""
+    client = scope.get("client")
+    return _network_of(client[0]) if client else "local"
+
+
+@lru_cache(maxsize=10_000)
+def _network_of(address: str) -> str:
+    """Of IPv6 everybody has a whole network of 2^64 addresses."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return address
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def _is_home(scope: AsgiScope) -> bool:
@@ -137,10 +209,10 @@ def _key_of(scope: AsgiScope) -> str:
     if not given and (token := _token_of_query(scope)):
         return token
     if not given:
-        raise Refusal("unauthorized", "This takes a key: `Authorization: Bearer ak_…`.")
+        raise _unauthorized("This takes a key: `Authorization: Bearer ak_…`.")
     scheme, _, key = given.pop().strip().partition(" ")
     if given or scheme.lower() != "bearer" or not key.strip():
-        raise Refusal("unauthorized", "Send one key, as `Authorization: Bearer ak_…`.")
+        raise _unauthorized("Send one key, as `Authorization: Bearer ak_…`.")
     return key.strip()
 
 

@@ -9,7 +9,7 @@ from shared.reply_status import ReplyError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One kind of error. `status` is None for the codes that a failed reply carries, since those are no answers."""
+    """One kind of error. `status` is None for those that only a failed reply carries, since they are no answers."""
 
     code: str
     status: int | None
@@ -181,6 +181,15 @@ _REQUEST_PROBLEMS = (
         "Use a new key for each new request, and the same key only to repeat one.",
     ),
     Problem(
+        "rate_limited",
+        429,
+        "Too many requests",
+        "More requests came with this key than may come in a while (ASYNCCHAT_READ_RATE, ASYNCCHAT_WRITE_RATE). As the "
+        "error of a reply: the model service refused for that reason, or because its quota is used up.",
+        "Send the request again after the seconds in Retry-After. For a reply, ask again later; the operator checks "
+        "the limits of the account at the model service.",
+    ),
+    Problem(
         "queue_full",
         429,
         "Too much is being answered",
@@ -252,11 +261,6 @@ _REPLY_PROBLEMS = {
         "The model service was too slow",
         "The first byte, the next piece or the end of the answer did not come in time.",
         "Ask again, or ask for a shorter answer.",
-    ),
-    ReplyError.RATE_LIMITED: (
-        "The model service is refusing for now",
-        "The model service answered that there were too many requests, or that the quota is used up.",
-        "Ask again later; the operator checks the account's limits.",
     ),
     ReplyError.CONTEXT_LENGTH_EXCEEDED: (
         "The conversation is too long for the model",

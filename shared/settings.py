@@ -17,6 +17,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator, mode
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import SettingsError
+from shared.rate import Rate
 
 PREFIX = "ASYNCCHAT_"
 WEB_SCHEMES = ("http", "https")
@@ -69,6 +70,10 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     # Mixed into the digests of keys. Changing it makes all keys useless.
     key_pepper: str = Field("", repr=False)
+    # How many requests that look, and that change something, each key may send in a while; where the server is open,
+    # each address. None: as many as it likes.
+    read_rate: Annotated[Rate | None, NoDecode] = None
+    write_rate: Annotated[Rate | None, NoDecode] = None
 
     # The model that answers when a conversation names none, and the names offered (none given: any name is taken).
     model: str = Field(DEFAULT_OPENAI_MODEL, min_length=1, max_length=200)
@@ -124,6 +129,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
+
+    @field_validator("read_rate", "write_rate", mode="before")
+    @classmethod
+    def _parse_rate(cls, value: object) -> object:
+        return Rate.parse(value) if isinstance(value, str) else value
 
     @field_validator("redis_url")
     @classmethod

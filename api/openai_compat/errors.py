@@ -25,8 +25,12 @@ _STATUS = {409: 400, 415: 400, 422: 400}
 _TYPES = {401: "invalid_request_error", 403: "invalid_request_error", 429: "rate_limit_error"}
 # Asking again would perhaps ask twice.
 _MAY_BE_STORED = frozenset({"outcome_unknown", "not_finished"})
-# Those of pydantic's that OpenAI has words for.
-_OF_KEYS = {"unauthorized": "invalid_api_key", "forbidden": "insufficient_permissions"}
+# Those of ours, and of pydantic's, that OpenAI has words for.
+_OPENAI_CODES = {
+    "unauthorized": "invalid_api_key",
+    "forbidden": "insufficient_permissions",
+    "rate_limited": "rate_limit_exceeded",
+}
 _SENTENCES = {"extra_forbidden": "There is no such parameter.", "missing": "This parameter is missing."}
 _CODES = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
 
@@ -58,7 +62,7 @@ def error_answer(
         detail = _SENTENCES.get(first["code"]) or first["detail"].removeprefix("Value error, ")
         message = f"{param}: {detail}" if param else detail
         code = _CODES.get(first["code"], code)
-    code = _OF_KEYS.get(code, code)
+    code = _OPENAI_CODES.get(code, code)
     shown_status = _STATUS.get(status, status)
     return Response(
         orjson.dumps(error_body(code, status=shown_status, message=message, param=param)),
