@@ -24,6 +24,7 @@ from api.gate import Gate
 from api.live.hub import Hub
 from api.live.shutdown import told_of_shutdown
 from api.live.sse import OpenStreams
+from api.open_requests import OpenRequests
 from api.openai_compat.routes import chat as openai_chat
 from api.openai_compat.routes import conversations as openai_conversations
 from api.openai_compat.routes import models as openai_models
@@ -177,6 +178,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     rates = Rates(redis, settings)
     rates.start()
     stack.push_async_callback(rates.stop)
+    open_requests = OpenRequests(database, settings)
+    open_requests.start()
+    stack.push_async_callback(open_requests.stop)
     aftermath = Aftermath(database, redis, notifier, on_queued=doorbell.ring)
     stack.push_async_callback(aftermath.stop)
     caps = Caps(tries=settings.max_tries, model_calls=settings.max_model_calls)
@@ -194,6 +198,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         Authenticator(database, settings),
         Admission(database, settings),
         rates,
+        open_requests,
     )
     sweeper.start()
     stack.push_async_callback(sweeper.stop)

@@ -7,6 +7,8 @@ import logging
 import time
 from dataclasses import dataclass
 
+from sqlalchemy import RowMapping
+
 from shared import conversation_tokens
 from shared.api_keys import ALL_SCOPES, Scope, is_same, prefix_of
 from shared.clock import now_ms
@@ -31,9 +33,11 @@ class Identity:
 
     tenant_id: str
     scopes: frozenset[Scope]
+    # The key that was shown, or that the token was made with; none where the server is open.
     key_id: str | None = None
-    # For the bearer of a conversation's token, the one it is good for.
+    # For the bearer of a conversation's token, the one it is good for, and until when.
     conversation_id: str | None = None
+    expires_at: int | None = None
 
     def may(self, scope: Scope) -> bool:
         """Whether this is allowed."""
@@ -51,6 +55,11 @@ class _Believed:
     identity: Identity | None
     until: float
     expires_at: int | None
+
+    def present_identity(self) -> Identity | None:
+        if self.expires_at is not None and self.expires_at <= now_ms():
+            return None
+        return self.identity
 
 
 class Authenticator:
@@ -75,12 +84,8 @@ class Authenticator:
         if prefix is None:
             is_same(key, None, self._pepper)
             return None
-        found = self._believed.get(key)
-        if found is None or found.until < time.monotonic():
-            found = await self._look_up(key, prefix)
-        if found.expires_at is not None and found.expires_at <= now_ms():
-            return None
-        return found.identity
+        found = self._remembered(key) or await self._look_up(key, prefix)
+        return found.present_identity()
 
     async def sign(self, token: ConversationToken) -> str:
         """The token as a client gets it.
@@ -92,9 +97,19 @@ class Authenticator:
 
     async def _identify_token(self, text: str) -> Identity | None:
         token = conversation_tokens.read(text, await self._secret())
-        if token is None or token.expires_at <= now_ms():
+        if token is None or token.expires_at <= now_ms() or token.key_id is None:
             return None
-        return Identity(token.tenant_id, _OF_TOKENS, conversation_id=token.conversation_id)
+        found = self._remembered(token.key_id) or await self._look_up_maker(token.tenant_id, token.key_id)
+        maker = found.present_identity()
+        if maker is None:
+            return None
+        return Identity(
+            token.tenant_id,
+            frozenset(scope for scope in _OF_TOKENS if maker.may(scope)),
+            key_id=token.key_id,
+            conversation_id=token.conversation_id,
+            expires_at=token.expires_at,
+        )
 
     async def _secret(self) -> bytes:
         """The same on every gateway."""
@@ -108,17 +123,30 @@ class Authenticator:
         """Keys have changed."""
         self._believed.clear()
 
+    def _remembered(self, name: str) -> _Believed | None:
+        """What is believed of the key: by itself, or for its tokens by its id."""
+        found = self._believed.get(name)
+        return found if found is not None and found.until >= time.monotonic() else None
+
     async def _look_up(self, key: str, prefix: str) -> _Believed:
         row = await self._database.read(keys.by_prefix, prefix)
-        identity = None
-        if is_same(key, row["digest"] if row else None, self._pepper) and row is not None and row["revoked_at"] is None:
-            identity = Identity(row["tenant_id"], frozenset(map(Scope, row["scopes"])), row["id"])
-            self._note_use(row["id"])
-        found = _Believed(identity, time.monotonic() + BELIEVE_SECONDS, row["expires_at"] if row else None)
-        if identity is not None:
-            if len(self._believed) >= MAX_BELIEVED:
-                self._believed.clear()
-            self._believed[key] = found
+        is_known = is_same(key, row["digest"] if row else None, self._pepper)
+        found = self._believe(key, row if is_known else None)
+        if found.identity is not None and found.identity.key_id is not None:
+            self._note_use(found.identity.key_id)
+        return found
+
+    async def _look_up_maker(self, tenant_id: str, key_id: str) -> _Believed:
+        return self._believe(key_id, await self._database.read(keys.get, tenant_id, key_id))
+
+    def _believe(self, name: str, row: RowMapping | None) -> _Believed:
+        until = time.monotonic() + BELIEVE_SECONDS
+        if row is None or row["revoked_at"] is not None:
+            return _Believed(None, until, None)
+        if len(self._believed) >= MAX_BELIEVED:
+            self._believed.clear()
+        identity = Identity(row["tenant_id"], frozenset(map(Scope, row["scopes"])), row["id"])
+        found = self._believed[name] = _Believed(identity, until, row["expires_at"])
         return found
 
     def _note_use(self, key_id: str) -> None:

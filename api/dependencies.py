@@ -17,6 +17,7 @@ from api.auth import Authenticator, Identity
 from api.json_route import body_of
 from api.live.hub import Hub
 from api.live.sse import OpenStreams
+from api.open_requests import OpenRequests
 from api.rates import Rates
 from shared.database.access import Database
 from shared.doorbell import Doorbell
@@ -71,6 +72,7 @@ class Resources:
     authenticator: Authenticator
     admission: Admission
     rates: Rates
+    open_requests: OpenRequests
 
     def announce(self, conversation_id: str) -> None:
         """Wakes whoever waits for this conversation, here and on every other gateway. Call it after the commit."""
@@ -84,10 +86,15 @@ def resources_of(request: Request) -> Resources:
     return resources
 
 
+def identity_of(request: Request) -> Identity:
+    """Who asks."""
+    identity: Identity = request.scope["state"]["identity"]
+    return identity
+
+
 def tenant_of(request: Request) -> str:
     """Whose things the request may see."""
-    identity: Identity = request.scope["state"]["identity"]
-    return identity.tenant_id
+    return identity_of(request).tenant_id
 
 
 @dataclass(frozen=True, slots=True)

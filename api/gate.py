@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,11 +13,12 @@ from starlette.types import Scope as AsgiScope
 
 from api.auth import EVERYBODY, Authenticator, Identity
 from api.errors import problem_answer, storage_answer
+from api.open_requests import OpenRequests
 from api.openai_compat.errors import speaks_openai
 from api.rates import Kind, Taken
 from shared.api_keys import Scope
 from shared.conversation_tokens import is_token
-from shared.errors import StorageError
+from shared.errors import StorageError, TooManyAtOnce
 from shared.settings import Settings, is_loopback
 
 # Alive, ready, and what explains the API: for everybody.
@@ -25,6 +27,8 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _ADMIN_PREFIX = "/keys"
 _HOME = frozenset({"localhost"})
 _LISTENING = "/events/"
+# Where a proxy says for whom it asks.
+_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"})
 
 
 class Refusal(Exception):
@@ -64,12 +68,32 @@ class Gate:
         scope["state"]["identity"] = identity
         if taken is not None:
             send = _with_headers(send, _rate_headers(scope, taken))
-        await self._app(scope, receive, send)
+        if identity.key_id is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._answer_key(scope, receive, send, identity=identity, key_id=identity.key_id)
+
+    async def _answer_key(
+        self, scope: AsgiScope, receive: Receive, send: Send, *, identity: Identity, key_id: str
+    ) -> None:
+        """Answers somebody with a key, as long as it is good."""
+        open_requests: OpenRequests = scope["app"].state.resources.open_requests
+        with ExitStack() as stack:
+            try:
+                request = stack.enter_context(open_requests.entered(identity, key_id))
+            except TooManyAtOnce as error:
+                answer = problem_answer(scope, error.code, detail=str(error), headers={"Retry-After": "1"})
+                await answer(scope, receive, send)
+                return
+            scope["state"]["open_request"] = request
+            await self._app(scope, request.until_ended(receive), send)
 
     async def _identify(self, scope: AsgiScope) -> Identity:
         path, method = scope["path"], scope["method"]
         if self._is_open and (self._is_open_to_all or _is_home(scope)):
             self._require_home(scope)
+            if not self._is_open_to_all and not _is_public(path, method):
+                _require_direct(scope)
             return EVERYBODY
         if _is_public(path, method):
             return EVERYBODY
@@ -174,6 +198,17 @@ def _is_home(scope: AsgiScope) -> bool:
     """Whether the request came to an address that only this machine reaches, whatever the server was told to bind."""
     server = scope.get("server")
     return server is None or is_loopback(server[0])
+
+
+def _require_direct(scope: AsgiScope) -> None:
+    """Refuses what a proxy on this machine hands on, where nobody said that the server is open to more than it."""
+    if any(name in _FORWARDED for name, _ in scope["headers"]):
+        raise Refusal(
+            "forbidden_proxy",
+            "This server is open to this machine only, and the request came through a proxy, whom others may reach. "
+            "Set ASYNCCHAT_AUTH=keys and make a key with `asyncchat keys create`, or ASYNCCHAT_AUTH=open if whoever "
+            "reaches the proxy may use it.",
+        )
 
 
 def _needed(path: str, method: str) -> Scope:

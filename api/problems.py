@@ -69,6 +69,13 @@ _REQUEST_PROBLEMS = (
         "Use localhost or an address, or set ASYNCCHAT_ALLOWED_HOSTS.",
     ),
     Problem(
+        "forbidden_proxy",
+        403,
+        "Proxies are not served",
+        "The server is open to its own machine, and the request came through a proxy (X-Forwarded-For, Forwarded).",
+        "Set ASYNCCHAT_AUTH=keys and make a key, or ASYNCCHAT_AUTH=open if whoever reaches the proxy may use it.",
+    ),
+    Problem(
         "forbidden_origin",
         403,
         "Web pages of this origin are not served",
@@ -196,6 +203,14 @@ _REQUEST_PROBLEMS = (
         "As many replies are queued or running as there may be at once (ASYNCCHAT_MAX_LIVE_OF_TENANT, "
         "ASYNCCHAT_MAX_LIVE).",
         "Wait until some of them have ended; Retry-After says when to ask again.",
+    ),
+    Problem(
+        "too_many_at_once",
+        429,
+        "Too many requests are open",
+        "This gateway answers as many requests of the key, or of its tenant, as it may at once, a stream or a wait for "
+        "as long as it lasts (ASYNCCHAT_MAX_AT_ONCE_OF_KEY, ASYNCCHAT_MAX_AT_ONCE_OF_TENANT).",
+        "Close streams that nobody reads, or try again after the seconds in Retry-After.",
     ),
     Problem(
         "internal_error",

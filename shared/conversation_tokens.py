@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import orjson
 
@@ -18,11 +18,15 @@ _MAX_CHARS = 1000
 
 @dataclass(frozen=True, slots=True)
 class ConversationToken:
-    """What a token says: whose conversation it is good for, and until when."""
+    """What a token says: whose conversation it is good for, until when, and the key that it was made with.
+
+    It is good no longer than that key. An open server makes tokens without one.
+    """
 
     tenant_id: str
     conversation_id: str
     expires_at: int
+    key_id: str | None
 
 
 def is_token(text: str) -> bool:
@@ -32,7 +36,7 @@ def is_token(text: str) -> bool:
 
 def sign(token: ConversationToken, secret: bytes) -> str:
     """The token as a client gets it."""
-    payload = _encode(orjson.dumps([token.tenant_id, token.conversation_id, token.expires_at]))
+    payload = _encode(orjson.dumps([token.tenant_id, token.conversation_id, token.expires_at, token.key_id]))
     return f"{_BEGINNING}{payload}.{_encode(_signature(payload, secret))}"
 
 
@@ -43,8 +47,8 @@ def read(text: str, secret: bytes) -> ConversationToken | None:
     payload, _, signature = text.removeprefix(_BEGINNING).partition(".")
     if not hmac.compare_digest(_encode(_signature(payload, secret)), signature):
         return None
-    tenant_id, conversation_id, expires_at = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return ConversationToken(tenant_id, conversation_id, expires_at)
+    said = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return ConversationToken(*said) if len(said) == len(fields(ConversationToken)) else None
 
 
 def _signature(payload: str, secret: bytes) -> bytes:

@@ -13,6 +13,7 @@ AsyncChatError
 │   ├── NotFinished          the process had to stop waiting for the answer
 │   ├── QueueFull            as many replies are live as may be
 │   ├── TooManyStreams       this process serves as many streams as it may
+│   ├── TooManyAtOnce        this process answers as many requests of the key or its tenant as it may
 │   ├── TooManyCandidates    the turn has as many replies as it may have
 │   ├── InvalidValue         a value is outside what is allowed; names the field
 │   └── IdempotencyMismatch  the Idempotency-Key was used for another request
@@ -97,6 +98,12 @@ class TooManyStreams(RequestError):
     """This process serves as many streams as it may."""
 
     code = "too_many_streams"
+
+
+class TooManyAtOnce(RequestError):
+    """This process answers as many requests of the key, or of its tenant, as it may at once."""
+
+    code = "too_many_at_once"
 
 
 class TooManyCandidates(RequestError):

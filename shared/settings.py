@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     # each address. None: as many as it likes.
     read_rate: Annotated[Rate | None, NoDecode] = None
     write_rate: Annotated[Rate | None, NoDecode] = None
+    # How many requests of one key, and of one tenant, a gateway answers at once, streams and waiting ones among them.
+    max_at_once_of_key: int = Field(2500, ge=1)
+    max_at_once_of_tenant: int = Field(5000, ge=1)
 
     # The model that answers when a conversation names none, and the names offered (none given: any name is taken).
     model: str = Field(DEFAULT_OPENAI_MODEL, min_length=1, max_length=200)

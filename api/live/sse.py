@@ -15,6 +15,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.open_requests import OpenRequest
+
 log = logging.getLogger(__name__)
 
 # A client that takes nothing for so long is given up, and its place is free for another; it may resume where it was.
@@ -75,7 +77,7 @@ class EventStreamAnswer(Response):
     """Sends what a stream tells until it ends or the client hangs up. It waits for clients that read slowly.
 
     Raises:
-        ClientDisconnect: the client has stopped reading.
+        ClientDisconnect: the client has stopped reading, or its key is no good any more.
     """
 
     def __init__(self, stream: Source, *, streams: OpenStreams, headers: Mapping[str, str] | None = None) -> None:
@@ -105,9 +107,17 @@ class EventStreamAnswer(Response):
                 await self._stream.run(tell)
             finally:
                 leaving.cancel()
+            if _is_ended(scope):
+                # Not as if everything had been told.
+                raise ClientDisconnect
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _end_when_gone(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         self._stream.end()
+
+
+def _is_ended(scope: Scope) -> bool:
+    request: OpenRequest | None = scope.get("state", {}).get("open_request")
+    return request is not None and request.is_ended

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import json_answer
-from api.dependencies import resources_of, tenant_of
+from api.dependencies import identity_of, resources_of
 from api.json_route import JsonRoute
 from api.routes.documentation import BODY, ConversationId, answer, problems
 from api.schemas.requests import CreateTokenBody
@@ -33,11 +33,13 @@ async def create(
 ) -> Response:
     """Good for asking, reading and listening in this conversation, as `Authorization: Bearer`.
 
+    It may no more than the key that made it, and is good no longer.
+
     On `/events/` it may come as `?access_token=`, since a browser's EventSource sends no headers.
     """
-    resources, tenant_id = resources_of(request), tenant_of(request)
-    await conversations.require(resources, tenant_id, conversation_id)
+    resources, identity = resources_of(request), identity_of(request)
+    await conversations.require(resources, identity.tenant_id, conversation_id)
     expires_at = now_ms() + int(1000 * (body or CreateTokenBody()).expires_in_seconds)
-    token = ConversationToken(tenant_id, conversation_id, expires_at)
+    token = ConversationToken(identity.tenant_id, conversation_id, expires_at, identity.key_id)
     signed = await resources.authenticator.sign(token)
     return json_answer({"token": signed, "expires_at": instant(expires_at)}, status=201)

@@ -89,6 +89,7 @@ async def revoke(resources: Resources, tenant_id: str, key_id: str) -> None:
     if not await resources.database.write(keys.revoke, tenant_id, key_id, now=now_ms()):
         raise NotFound("There is no such key.")
     resources.authenticator.forget()
+    resources.open_requests.look_again()
 
 
 async def rotate(resources: Resources, tenant_id: str, key_id: str, *, overlap_seconds: float) -> MadeKey:
@@ -119,4 +120,5 @@ async def rotate(resources: Resources, tenant_id: str, key_id: str, *, overlap_s
 
     made = await resources.database.write(write)
     resources.authenticator.forget()
+    resources.open_requests.look_again()
     return made

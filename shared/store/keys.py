@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, case, exists, insert, or_, select, update
@@ -18,6 +18,11 @@ _USED = (
     )
     .values(last_used_at=bindparam("now"))
 )
+_is_good = api_keys.c.revoked_at.is_(None) & or_(
+    api_keys.c.expires_at.is_(None), api_keys.c.expires_at > bindparam("now")
+)
+_GOOD_OF = select(api_keys.c.id).where(api_keys.c.id.in_(bindparam("of_ids", expanding=True)), _is_good)
+_ANY_GOOD = select(exists().where(_is_good))
 
 
 def add(connection: Connection, values: Mapping[str, Any]) -> None:
@@ -74,5 +79,9 @@ def used(connection: Connection, key_id: str, *, now: int, at_most_every_ms: int
 
 def has_any(connection: Connection, *, now: int) -> bool:
     """Whether any key is good."""
-    unexpired = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)
-    return bool(connection.execute(select(exists().where(api_keys.c.revoked_at.is_(None), unexpired))).scalar_one())
+    return bool(connection.execute(_ANY_GOOD, {"now": now}).scalar_one())
+
+
+def good_of(connection: Connection, ids: Collection[str], *, now: int) -> set[str]:
+    """Those of these keys that are good."""
+    return set(connection.execute(_GOOD_OF, {"of_ids": list(ids), "now": now}).scalars())

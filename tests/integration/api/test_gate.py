@@ -92,3 +92,22 @@ async def test_pages_of_an_origin_that_was_named_may_use_it(environment: pytest.
         foreign = await gateway.client.post("/conversations/", headers={**headers, "Origin": "https://evil.example"})
         assert foreign.status_code == 403
         assert "Access-Control-Allow-Origin" not in foreign.headers
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Host"])
+async def test_what_a_proxy_hands_on_needs_a_key_unless_somebody_says_otherwise(
+    environment: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whoever reaches the proxy would use the server that is open to its own machine."""
+    headers = {name: "203.0.113.9"}
+    async with running_gateway() as gateway:
+        for path, code in (("/conversations/", "forbidden_proxy"), ("/v1/models", "forbidden_proxy")):
+            answer = await gateway.client.get(path, headers=headers)
+            assert answer.status_code == 403
+            assert code in answer.text
+            assert "ASYNCCHAT_AUTH=keys" in answer.text
+        assert (await gateway.client.get("/healthz", headers=headers)).status_code == 200
+        assert (await gateway.client.get("/errors/forbidden_proxy", headers=headers)).status_code == 200
+    environment.setenv("ASYNCCHAT_AUTH", "open")
+    async with running_gateway() as gateway:
+        assert (await gateway.client.get("/conversations/", headers=headers)).status_code == 200
