@@ -31,7 +31,21 @@ from api.openai_compat.routes import models as openai_models
 from api.openai_compat.routes import responses as openai_responses
 from api.openapi_document import DESCRIPTION, TAGS, openapi_document
 from api.rates import Rates
-from api.routes import candidates, conversations, docs, export, health, keys, messages, models, replies, tokens, turns
+from api.routes import (
+    candidates,
+    conversations,
+    docs,
+    end_users,
+    export,
+    health,
+    keys,
+    messages,
+    models,
+    replies,
+    tokens,
+    turns,
+    workers,
+)
 from shared import logging as log_lines
 from shared.aftermath import Aftermath
 from shared.clock import now_ms
@@ -39,6 +53,7 @@ from shared.database.access import Database
 from shared.database.engine import open_engine, parse_url, sqlite_path
 from shared.database.schema import require_head
 from shared.doorbell import Doorbell
+from shared.eraser import Eraser
 from shared.errors import AsyncChatError, SettingsError
 from shared.heartbeat import Heartbeat
 from shared.interpreter import collect_rarely, hand_over_quickly
@@ -55,7 +70,7 @@ from shared.upkeep import Upkeep
 _MODULES = (
     *(turns, replies, candidates, conversations, messages, tokens, export, models),
     *(openai_responses, openai_conversations, openai_chat, openai_models),
-    *(keys, health, docs),
+    *(end_users, keys, workers, health, docs),
 )
 STOP_SECONDS = 1.0
 EXPOSED_HEADERS = (
@@ -185,6 +200,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     stack.push_async_callback(aftermath.stop)
     caps = Caps(tries=settings.max_tries, model_calls=settings.max_model_calls)
     sweeper = Sweeper(database, heartbeat, caps=caps, on_moved=aftermath.follow)
+    eraser = Eraser(database, redis, notifier, log_seconds=settings.events_seconds, on_gone=hub.wake)
     resources = Resources(
         settings,
         database,
@@ -199,10 +215,11 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         Admission(database, settings),
         rates,
         open_requests,
+        eraser,
     )
     sweeper.start()
     stack.push_async_callback(sweeper.stop)
-    upkeep = Upkeep(database, settings)
+    upkeep = Upkeep(database, eraser, settings)
     upkeep.start()
     stack.push_async_callback(upkeep.stop)
     return resources

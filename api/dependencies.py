@@ -21,6 +21,7 @@ from api.open_requests import OpenRequests
 from api.rates import Rates
 from shared.database.access import Database
 from shared.doorbell import Doorbell
+from shared.eraser import Eraser
 from shared.errors import InvalidValue
 from shared.heartbeat import Heartbeat
 from shared.notices import Notifier
@@ -73,6 +74,7 @@ class Resources:
     admission: Admission
     rates: Rates
     open_requests: OpenRequests
+    eraser: Eraser
 
     def announce(self, conversation_id: str) -> None:
         """Wakes whoever waits for this conversation, here and on every other gateway. Call it after the commit."""

@@ -21,7 +21,9 @@ access_log = logging.getLogger("api.access")
 log = logging.getLogger(__name__)
 
 # These are documented with their trailing slash; all others have none. Both spellings answer.
-SLASHED = ("/conversations", "/replies", "/models", "/keys")
+SLASHED = ("/conversations", "/replies", "/models", "/keys", "/end-users", "/erasures", "/workers")
+# What follows names a person.
+_PERSONAL = b"/end-users/"
 # Ids are told apart, not kept secret. Unlike the system's source of randomness this one costs no system call, in which
 # another thread would take the interpreter.
 _random = random.Random()
@@ -69,7 +71,8 @@ class _Exchange:
         self._method = scope["method"]
         self._is_head = self._method == "HEAD"
         # Still percent-encoded, so that nobody can write lines of their own into the log.
-        self._path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
+        path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
+        self._path = _PERSONAL + b"*/" if path.startswith(_PERSONAL) else path
         self.request_id = _request_id(scope)
         self.status: int | None = None
 

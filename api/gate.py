@@ -24,7 +24,7 @@ from shared.settings import Settings, is_loopback
 # Alive, ready, and what explains the API: for everybody.
 _PUBLIC = ("/healthz", "/readyz", "/openapi.json", "/docs", "/errors/")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_ADMIN_PREFIX = "/keys"
+_ADMIN_PREFIXES = ("/keys", "/workers")
 _HOME = frozenset({"localhost"})
 _LISTENING = "/events/"
 # Where a proxy says for whom it asks.
@@ -212,7 +212,7 @@ def _require_direct(scope: AsgiScope) -> None:
 
 
 def _needed(path: str, method: str) -> Scope:
-    if path.startswith(_ADMIN_PREFIX):
+    if path.startswith(_ADMIN_PREFIXES):
         return Scope.ADMIN
     return Scope.READ if method in _READING else Scope.WRITE
 

@@ -25,6 +25,7 @@ TAGS = [
     {"name": "OpenAI: conversations", "description": "The same conversations, and what was said in them as items."},
     {"name": "OpenAI: chat completions", "description": "Nothing is kept: what was said comes with each request."},
     {"name": "OpenAI: models", "description": "The names to choose from."},
+    {"name": "End users", "description": "All that there is of one of them, to hand over or to erase."},
     {"name": "Keys", "description": "Who may use the server; for keys with the scope `admin`."},
     {"name": "Health", "description": "For whoever runs this."},
     {"name": "Documentation", "description": "What error codes mean."},

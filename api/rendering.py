@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # A row of the database, or one as it was just written.
 Row = Mapping[str, Any] | RowMapping
+_NOTHING_ERASED = dict.fromkeys(
+    ("conversations", "messages", "replies", "attempts", "idempotency_keys", "event_logs"), 0
+)
 
 
 def is_live(reply: Row) -> bool:
@@ -61,6 +64,32 @@ def key_dict(row: Row) -> dict[str, Any]:
         "expires_at": instant_or_none(row["expires_at"]),
         "revoked_at": instant_or_none(row["revoked_at"]),
         "last_used_at": instant_or_none(row["last_used_at"]),
+    }
+
+
+def erasure_dict(row: Row) -> dict[str, Any]:
+    """The receipt of an erasure."""
+    return {
+        "id": row["id"],
+        "status": "in_progress" if row["finished_at"] is None else "completed",
+        "erased": {**_NOTHING_ERASED, **row["erased"]},
+        "event_logs_gone_by": instant_or_none(row["logs_expire_at"]),
+        "started_at": instant(row["started_at"]),
+        "finished_at": instant_or_none(row["finished_at"]),
+    }
+
+
+def process_dict(row: Row) -> dict[str, Any]:
+    """A worker or a gateway."""
+    return {
+        "id": row["id"],
+        "role": row["id"].partition("_")[0],
+        "host": row["host"],
+        "started_at": instant(row["started_at"]),
+        "is_beating": row["is_beating"],
+        "seconds_since_beat": round(row["seconds_since_beat"], 1),
+        "slots": row["slots"],
+        "live_replies": row["live_replies"],
     }
 
 

@@ -21,6 +21,7 @@ NAMES = frozenset(
         "worker.finish.committed",  # ended in the database, and nobody told
         "worker.requeue.committed",
         "api.ask.committed",  # accepted, and neither answered nor rung for
+        "eraser.helping.committed",  # some is erased, and the event logs are still there
         "sweeper.take_over.committed",  # taken over, and nobody told
     }
 )

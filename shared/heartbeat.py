@@ -30,15 +30,18 @@ EXIT_STUCK = 70
 
 
 class Heartbeat:
-    """Registers this process and beats once every one and a half seconds.
+    """Registers this process, a worker with so many `slots`, and beats once every one and a half seconds.
 
     `on_gone` is called when others took the process for dead: what it held is theirs now, and it goes on under a
     new id.
     """
 
-    def __init__(self, database: Database, role: str, *, on_gone: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, database: Database, role: str, *, slots: int | None = None, on_gone: Callable[[], None] = lambda: None
+    ) -> None:
         self._database = database
         self._role = role
+        self._slots = slots
         self._on_gone = on_gone
         self._task: asyncio.Task[None] | None = None
         self._watchdog: Watchdog | None = None
@@ -77,7 +80,8 @@ class Heartbeat:
             return self.committed
 
     async def _register(self) -> None:
-        await self._database.write(workers.register, self.process_id, host=socket.gethostname(), now=now_ms())
+        host = socket.gethostname()
+        await self._database.write(workers.register, self.process_id, host=host, now=now_ms(), slots=self._slots)
 
     async def _beat_forever(self) -> None:
         while True:

@@ -66,6 +66,11 @@ def new_key_id() -> str:
     return "key_" + _ulid()
 
 
+def new_erasure_id() -> str:
+    """A fresh `erasure_…`."""
+    return "erasure_" + _ulid()
+
+
 def new_process_id(role: str) -> str:
     """A fresh id for one start of a process: `api_…` or `worker_…`."""
     return f"{role}_{_ulid()}"

@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     # How long after its last change a conversation is forgotten that was not to be stored.
     ephemeral_seconds: float = Field(600, ge=10)
 
+    # How many days after its last change any conversation is erased; unset, none is.
+    retention_days: float | None = Field(None, gt=0, le=36_500)
+
     # How many events of a reply are kept for those who resume its stream, and for how long after the last one.
     events_max: int = Field(10_000, ge=100)
     events_seconds: int = Field(600, ge=10)

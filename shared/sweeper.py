@@ -61,6 +61,10 @@ class Obituary:
             if sighting.reads >= DEAD_READS and at - sighting.first >= DEAD_SECONDS
         }
 
+    def still(self, *, at: float) -> dict[str, float]:
+        """For how many seconds, at a monotonic time, the beat of each process has been the same."""
+        return {process: at - sighting.first for process, sighting in self._seen.items()}
+
     def _sight(self, process: str, beat: int, at: float) -> _Sighting:
         before = self._seen.get(process)
         if before is None or before.beat != beat or at - before.last > MAX_GAP_SECONDS:
@@ -112,6 +116,10 @@ class Sweeper:
     def seconds_since_sweep(self) -> float:
         """How long ago the last whole sweep ended."""
         return time.monotonic() - self._swept_at
+
+    def seconds_without_beat(self) -> dict[str, float]:
+        """For how long this process has seen each other one's beat stand still."""
+        return self._obituary.still(at=time.monotonic())
 
     async def _sweep_forever(self) -> None:
         beats = self._heartbeat.committed

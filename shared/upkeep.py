@@ -8,30 +8,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable, Sequence
 
 from shared.background import end, is_cancelled
 from shared.clock import now_ms
 from shared.database.access import Database
+from shared.eraser import Eraser
 from shared.errors import StorageError
 from shared.settings import Settings
-from shared.store import conversations, idempotency
+from shared.store import erasures, idempotency, space
 
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 60.0
-# A write that takes out more would make others wait.
-FORGET_AT_ONCE = 50
 # Between two helpings, so that what people wait for is written first.
 PAUSE_SECONDS = 0.1
+# An erasure that nobody has gone on with for so long was left behind by a process that is dead.
+LEFT_BEHIND_MS = 60_000
+# SQLite itself empties its log only in a moment in which nobody reads.
+LOG_BYTES = 16 << 20
+MS_OF_A_DAY = 86_400_000
 
 
 class Upkeep:
     """Looks once a minute."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, eraser: Eraser, settings: Settings) -> None:
         self._database = database
+        self._eraser = eraser
         self._key_lifetime_ms = int(1000 * settings.idempotency_seconds)
         self._ephemeral_ms = int(1000 * settings.ephemeral_seconds)
+        self._retention_ms = None if settings.retention_days is None else int(MS_OF_A_DAY * settings.retention_days)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -54,17 +61,28 @@ class Upkeep:
                 log.exception("upkeep failed")
 
     async def run(self) -> None:
-        """Forgets the idempotency keys that are too old, and conversations that were to be kept for a moment only."""
+        """Takes out what is too old, finishes what others began to erase, and gives back the room."""
+        await self._eraser.finish_left_behind(before=now_ms() - LEFT_BEHIND_MS)
         await self._forget_keys()
-        await self._forget_conversations()
+        await self._forget(erasures.old_ephemeral, self._ephemeral_ms)
+        if self._retention_ms is not None:
+            await self._forget(erasures.old, self._retention_ms)
+        await self._give_back_room()
 
-    async def _forget_conversations(self) -> None:
-        before = now_ms() - self._ephemeral_ms
-        while found := await self._database.read(conversations.old_ephemeral, before=before, limit=FORGET_AT_ONCE):
-            await self._database.write(conversations.forget, found, before=before)
+    async def _forget(self, find: Callable[..., Sequence[str]], age_ms: int) -> None:
+        before = now_ms() - age_ms
+        while found := await self._database.read(find, before=before):
+            await self._eraser.erase_unchanged(found, before=before)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _forget_keys(self) -> None:
         while await self._database.read(idempotency.has_older, before=now_ms() - self._key_lifetime_ms):
             await self._database.write(idempotency.forget, before=now_ms() - self._key_lifetime_ms)
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _give_back_room(self) -> None:
+        while await self._database.read(space.is_worth_giving_back):
+            await self._database.write(space.give_back)
+            await asyncio.sleep(PAUSE_SECONDS)
+        if self._database.log_bytes() > LOG_BYTES:
+            await self._database.checkpoint()

@@ -66,6 +66,8 @@ class Generation:
         self._prompt: list[prompt.Message] = []
         self._is_stopped = False
         self._is_abandoned = False
+        # Whether what became of the attempt is stored; not so where the reply was somebody else's by then.
+        self.is_settled = False
         self._bound: asyncio.Timeout | None = None
 
     async def run(self) -> None:
@@ -92,6 +94,7 @@ class Generation:
         except Lost:
             log.warning("gave up a reply that is somebody else's now", extra={"reply_id": claim.reply_id})
             return
+        self.is_settled = True
         crash_point("worker.finish.committed" if status.is_terminal else "worker.requeue.committed")
         self._bench.notifier.announce(claim.conversation_id)
         log.info(

@@ -84,7 +84,12 @@ class WorkerProcess:
         self._notifier.start()
         self._doorbell.start()
         self._model = OpenAIModelClient(settings)
-        self._heartbeat = Heartbeat(self._database, "worker", on_gone=lambda: self._slots.give_up())  # noqa: PLW0108  made below
+        self._heartbeat = Heartbeat(
+            self._database,
+            "worker",
+            slots=self._capacity,
+            on_gone=lambda: self._slots.give_up(),  # noqa: PLW0108  made below
+        )
         bench = Workbench(self._database, self._model, self._notifier, Pacer(), settings)
         self._slots = Slots(self._capacity, bench, heartbeat=self._heartbeat, doorbell=self._doorbell)
         await self._heartbeat.start()

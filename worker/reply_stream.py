@@ -101,6 +101,10 @@ class ReplyStream:
         claim = self._claim
         self._notifier.tell_event(claim.conversation_id, reply_events.delta(claim.reply_id, self.cursor, piece))
 
+    def fall_silent(self) -> None:
+        """Drops what is gathered: nobody is to hear of it."""
+        self._gathered.clear()
+
     def said(self) -> Sent:
         """What is kept of a try that ends the reply, whose text is the reply's."""
         return Sent(cursor=str(self._end_cursor), lengths=self.lengths)

@@ -101,6 +101,8 @@ class Slots:
         if left:
             await asyncio.wait(list(left))
             await asyncio.gather(*(self._hand_back(generation) for generation in left.values()))
+        if self._errands:
+            await asyncio.wait(list(self._errands))
 
     async def _fill(self, limit: int) -> list[asyncio.Task[None]]:
         """Starts up to `limit` due replies, as far as there is room."""
@@ -151,6 +153,9 @@ class Slots:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         generation = self._running.pop(task)
+        if not generation.is_settled:
+            # Also while draining: what it said last may be written down after the erasure.
+            _ = self._spawn(self._erase_log_of_erased(generation))
         if self._draining:
             return
         if not task.cancelled() and (error := task.exception()):
@@ -171,6 +176,18 @@ class Slots:
                 self._doorbell.ring([reply_id for reply_id in following if reply_id not in mine])
         except StorageError as error:
             log.warning("could not look for the next turn; the tick will: %s", error)
+
+    async def _erase_log_of_erased(self, generation: Generation) -> None:
+        """Where the reply is gone with its conversation, the log that this worker may have begun anew goes, too."""
+        reply_id = generation.claim.reply_id
+        try:
+            is_gone = await self._bench.database.read(stops.state, reply_id) is None
+        except StorageError as error:
+            log.warning("the event log of a lost reply is left to expire: %s", error, extra={"reply_id": reply_id})
+            return
+        if is_gone:
+            generation.stream.fall_silent()
+            self._bench.notifier.forget_logs([reply_id])
 
     async def _heed_stop(self, task: asyncio.Task[None], generation: Generation) -> None:
         try:

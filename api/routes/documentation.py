@@ -18,6 +18,8 @@ ReplyId = Annotated[str, Path(pattern=f"^reply_{_ULID}$", description="The reply
 TurnNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="The turn's number, from 1.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 
+JSON_LINES = "application/jsonl"
+
 Documented = dict[int | str, dict[str, Any]]
 
 

@@ -279,3 +279,47 @@ class NewConversationToken(_Answer):
 
     token: str
     expires_at: Instant
+
+
+class ErasedCounts(_Answer):
+    """How many of what were erased."""
+
+    conversations: int
+    messages: int
+    replies: int
+    attempts: int
+    idempotency_keys: int
+    event_logs: int
+
+
+class Erasure(_Answer):
+    """The receipt of an erasure. It does not name the end user."""
+
+    id: str = Field(examples=["erasure_01m8376nm1zqqnsr0dt18yp372"])
+    status: Literal["in_progress", "completed"]
+    erased: ErasedCounts
+    event_logs_gone_by: Instant | None = Field(
+        description="Redis did not answer, or a worker was still speaking: what is left of event logs ends by then. "
+        "Null if nothing is left of them."
+    )
+    started_at: Instant
+    finished_at: Instant | None
+
+
+class WorkerProcess(_Answer):
+    """A worker or a gateway."""
+
+    id: str
+    role: Literal["worker", "api"]
+    host: str
+    started_at: Instant
+    is_beating: bool = Field(description="Whether its beat moved lately. One that stands still is soon taken for dead.")
+    seconds_since_beat: float = Field(description="How long this gateway has seen its beat stand still.")
+    slots: int | None = Field(description="How many replies it makes at once; null for a gateway.")
+    live_replies: int = Field(description="How many it holds.")
+
+
+class WorkerProcesses(_Answer):
+    """Every worker and gateway."""
+
+    data: list[WorkerProcess]

@@ -122,8 +122,8 @@ async def retry(
         Making(
             "reply",
             make=make,
-            id_of=lambda row: str(row["id"]),
-            find=lambda connection, found: reading.reply(connection, tenant_id, found),
+            id_of=lambda row: f"{row['conversation_id']}/{row['id']}",
+            find=lambda connection, found: reading.reply(connection, tenant_id, found.rpartition("/")[2]),
         ),
     )
     if made.is_new:

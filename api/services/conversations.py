@@ -16,14 +16,13 @@ from api.schemas.requests import ChangeConversationBody, CreateConversationBody,
 from api.services import reading
 from api.services.keyed_write import Making, write_once
 from api.services.reading import ConversationView
-from api.services.replies import Patience, asked_of, ring, tell_stopped, wait_for_turn
+from api.services.replies import Patience, asked_of, ring, wait_for_turn
 from shared.clock import now_ms
-from shared.errors import NotFound, StorageError
+from shared.errors import StorageError
 from shared.ids import new_conversation_id
-from shared.store import conversations, forks, replies, stops, turns
+from shared.store import conversations, forks, turns
 from shared.store.conversations import Order
 from shared.store.idempotency import KeyedRequest
-from shared.store.stops import Stopped
 from shared.store.turns import Said, Turn
 
 log = logging.getLogger(__name__)
@@ -212,17 +211,7 @@ async def delete(resources: Resources, tenant_id: str, conversation_id: str) -> 
         NotFound: the tenant has no such conversation.
     """
 
-    def write(connection: Connection) -> tuple[Stopped, list[str]]:
-        stopped = stops.by_erasure(connection, conversation_id)
-        reply_ids = replies.ids_of(connection, conversation_id)
-        if not conversations.remove(connection, tenant_id, conversation_id):
-            raise NotFound("There is no such conversation.")
-        return stopped, reply_ids
-
-    stopped, reply_ids = await resources.database.write(write)
-    tell_stopped(resources, conversation_id, stopped)
-    resources.notifier.forget_logs(reply_ids)
-    resources.announce(conversation_id)
+    await resources.eraser.erase_one(tenant_id, conversation_id)
 
 
 async def fork(

@@ -6,15 +6,26 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from shared.database.engine import SqliteMode, first_line, open_engine, parse_url, prepare_sqlite, sqlite_path
+from shared.database.engine import (
+    SqliteMode,
+    checkpoint_sqlite,
+    first_line,
+    open_engine,
+    parse_url,
+    prepare_sqlite,
+    sqlite_module,
+    sqlite_path,
+)
 from shared.database.file_lock import FileLock
 from shared.database.writer import Writer
-from shared.errors import StorageUnavailable
+from shared.errors import SettingsError, StorageUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +47,7 @@ class Database:
         self._local = threading.local()
         self._connections: list[Connection] = []
         self.sqlite: SqliteMode | None = None
-        path = sqlite_path(self._url)
+        self._path = path = sqlite_path(self._url)
         self._file_lock = FileLock(path) if path else None
         if path and self._file_lock:
             with self._file_lock.held():
@@ -72,6 +83,34 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, self._read, function, args, kwargs)
+
+    def log_bytes(self) -> int:
+        """How long SQLite's write-ahead log is; 0 where there is none."""
+        if self._path is None:
+            return 0
+        try:
+            return self._path.with_name(self._path.name + "-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    async def checkpoint(self) -> bool:
+        """Empties SQLite's write-ahead log into the file; whether it came to that. On a server there is nothing to do.
+
+        Raises:
+            StorageUnavailable: the disk or the file failed.
+        """
+        if self._path is None or self.sqlite is None or self.sqlite.journal_mode != "wal":
+            return True
+        return await asyncio.to_thread(self._checkpoint, self._path)
+
+    @staticmethod
+    def _checkpoint(path: Path) -> bool:
+        try:
+            # A lock of its own: that of the writing thread would not keep that thread out.
+            with closing(FileLock(path)) as lock, lock.held():
+                return checkpoint_sqlite(path)
+        except (OSError, SettingsError, sqlite_module().Error) as error:
+            raise StorageUnavailable(f"the write-ahead log was not emptied: {error}") from error
 
     def _read(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
         try:

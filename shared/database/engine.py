@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 SAFE_WAL_VERSION = (3, 51, 3)
 # How long SQLite itself waits for a lock before it says "database is locked".
 BUSY_TIMEOUT_MS = 10_000
+CHECKPOINT_TIMEOUT_SECONDS = 0.2
 # SQLite's locks do not hold on these (sqlite.org/howtocorrupt.html, section 2.1).
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs"}
@@ -161,6 +162,8 @@ def prepare_sqlite(path: Path) -> SqliteMode:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = module.connect(str(path), timeout=BUSY_TIMEOUT_MS / 1000)
         try:
+            # Only of a new file: then it can give back what is freed in it.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             (present,) = connection.execute("PRAGMA journal_mode").fetchone()
             if present != mode.journal_mode:
                 connection.execute(f"PRAGMA journal_mode={mode.journal_mode}")
@@ -171,3 +174,17 @@ def prepare_sqlite(path: Path) -> SqliteMode:
     if mode.journal_mode != "wal":
         log.warning("SQLite %s is older than 3.51.3: using a rollback journal, which is safe but slower", mode.version)
     return mode
+
+
+def checkpoint_sqlite(path: Path) -> bool:
+    """Writes what is in the write-ahead log into the file and empties the log; whether it came to that.
+
+    Whoever reads a version that only the log has keeps it from being emptied. Those who write wait meanwhile, so it
+    does not wait long for readers. Call it while holding the file lock.
+    """
+    connection = sqlite_module().connect(str(path), timeout=CHECKPOINT_TIMEOUT_SECONDS, isolation_level=None)
+    try:
+        (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.close()
+    return not is_busy

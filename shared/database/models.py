@@ -209,6 +209,8 @@ workers = Table(
     # A counter, so that no clock is compared.
     Column("beat", BigInteger, nullable=False),
     Column("started_at", BigInteger, nullable=False),
+    # How many replies it makes at once; null for a gateway.
+    Column("slots", Integer),
 )
 
 idempotency_keys = Table(
@@ -222,8 +224,29 @@ idempotency_keys = Table(
     Column("resource_type", String(32), nullable=False),
     Column("resource_id", String(128), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # Whose erasure takes the key along.
+    Column("conversation_id", String(64)),
 )
 Index("ix_idempotency_keys_created_at", idempotency_keys.c.created_at)
+Index("ix_idempotency_keys_conversation_id", idempotency_keys.c.conversation_id)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant_id", String(64), nullable=False),
+    # Whose, and the last conversation that is erased with all before it; both forgotten in the end.
+    Column("end_user", String(255)),
+    Column("up_to", String(64)),
+    # How many of what, so far.
+    Column("erased", JSON, nullable=False),
+    # By when what may be left of event logs is gone.
+    Column("logs_expire_at", BigInteger),
+    Column("started_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+)
+_partial_index("ix_erasures_unfinished", erasures.c.tenant_id, erasures.c.end_user, where="finished_at is null")
 
 api_keys = Table(
     "api_keys",

@@ -9,16 +9,13 @@ from sqlalchemy import (
     Connection,
     RowMapping,
     bindparam,
-    delete,
-    exists,
     insert,
-    literal_column,
     select,
     tuple_,
     update,
 )
 
-from shared.database.models import conversations, is_live, replies
+from shared.database.models import conversations
 
 Order = Literal["asc", "desc"]
 # `ephemeral` ones are kept for as long as their answer is fetched, and shown in no list.
@@ -91,6 +88,17 @@ def page_by_id(
     )
 
 
+def of_end_user(
+    connection: Connection, tenant_id: str, end_user: str, *, limit: int, after: str | None
+) -> Sequence[RowMapping]:
+    """Up to `limit` conversations of any kind by the time they were made, behind this id."""
+    table = conversations.c
+    query = select(conversations).where(table.tenant_id == tenant_id, table.end_user == end_user)
+    if after is not None:
+        query = query.where(table.id > after)
+    return connection.execute(query.order_by(table.id).limit(limit)).mappings().all()
+
+
 def change(
     connection: Connection, tenant_id: str, conversation_id: str, *, values: Mapping[str, Any], now: int
 ) -> RowMapping | None:
@@ -105,13 +113,6 @@ def change(
     return changed.mappings().one_or_none()
 
 
-def remove(connection: Connection, tenant_id: str, conversation_id: str) -> bool:
-    """Erases the conversation with its messages, replies and attempts. False if there was none."""
-    table = conversations.c
-    removed = connection.execute(delete(conversations).where(table.tenant_id == tenant_id, table.id == conversation_id))
-    return removed.rowcount > 0
-
-
 def touch(connection: Connection, conversation_id: str, *, now: int) -> int | None:
     """Records that a message or an end of a reply changed the conversation, and locks it until the commit.
 
@@ -124,30 +125,6 @@ def touch(connection: Connection, conversation_id: str, *, now: int) -> int | No
 def bump(connection: Connection, conversation_ids: Collection[str]) -> None:
     """Records a change of status, which does not move the conversations up in the list."""
     connection.execute(_BUMP, {"conversation_ids": sorted(conversation_ids)})
-
-
-_OLD_EPHEMERAL = (
-    select(conversations.c.id)
-    .where(
-        # Spelled out: SQLite takes a partial index only for a condition it can read.
-        conversations.c.kind == literal_column("'ephemeral'"),
-        conversations.c.updated_at < bindparam("before"),
-        ~exists().where(replies.c.conversation_id == conversations.c.id, is_live(replies)),
-    )
-    .limit(bindparam("limit"))
-)
-
-
-def old_ephemeral(connection: Connection, *, before: int, limit: int) -> list[str]:
-    """Ephemeral conversations in which nothing has happened since, and nothing is under way."""
-    return list(connection.execute(_OLD_EPHEMERAL, {"before": before, "limit": limit}).scalars())
-
-
-def forget(connection: Connection, conversation_ids: Collection[str], *, before: int) -> None:
-    """Erases those of the conversations in which still nothing has happened since."""
-    connection.execute(
-        delete(conversations).where(conversations.c.id.in_(conversation_ids), conversations.c.updated_at < before)
-    )
 
 
 # Prepared: every wake of a waiting client reads one, and building the statement would cost as much as all else.

@@ -57,6 +57,8 @@ def find(connection: Connection, request: KeyedRequest, *, now: int) -> str | No
 def remember(connection: Connection, request: KeyedRequest, *, resource_type: str, resource_id: str, now: int) -> None:
     """Stores what the request made, in the transaction that made it.
 
+    `resource_id` begins with the conversation, and goes on behind a slash.
+
     Raises:
         KeyTaken: another transaction stored the key since `find` looked.
     """
@@ -72,6 +74,7 @@ def remember(connection: Connection, request: KeyedRequest, *, resource_type: st
             resource_type=resource_type,
             resource_id=resource_id,
             created_at=now,
+            conversation_id=resource_id.partition("/")[0],
         )
         .on_conflict_do_nothing()
         # Asked for, since not every driver counts the rows of an insert.

@@ -130,11 +130,6 @@ def places(connection: Connection, conversation_id: str, *, limit: int) -> Seque
     return found.mappings().all()
 
 
-def ids_of(connection: Connection, conversation_id: str) -> list[str]:
-    """All replies of the conversation."""
-    return list(connection.execute(select(replies.c.id).where(replies.c.conversation_id == conversation_id)).scalars())
-
-
 _LIVE_BY_TENANT = (
     select(replies.c.tenant_id, func.count().label("live")).where(is_live(replies)).group_by(replies.c.tenant_id)
 )

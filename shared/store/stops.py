@@ -63,9 +63,6 @@ _LIVE = (
     .where(replies.c.conversation_id == bindparam("of_conversation"), is_live(replies))
     .order_by(replies.c.turn, replies.c.candidate)
 )
-_LIVE_OF_ERASED = select(replies.c.id, replies.c.token, replies.c.status).where(
-    replies.c.conversation_id == bindparam("of_conversation"), is_live(replies)
-)
 
 
 def cancel(connection: Connection, tenant_id: str, reply_id: str, *, now: int) -> Stopped:
@@ -121,14 +118,6 @@ def _settled(connection: Connection, stopped: Sequence[Row[Any]], *, now: int) -
 
 def _event(row: Row[Any]) -> Event:
     return reply_events.moved(row.id, Cursor(row.token, 0), ReplyStatus(row.status))
-
-
-def by_erasure(connection: Connection, conversation_id: str) -> Stopped:
-    """What the erasure of the conversation, in this transaction, stops."""
-    rows = connection.execute(_LIVE_OF_ERASED, {"of_conversation": conversation_id}).all()
-    running = [row.id for row in rows if row.status == ReplyStatus.IN_PROGRESS]
-    events = [reply_events.moved(row.id, Cursor(row.token + 1, 0), ReplyStatus.CANCELLED) for row in rows]
-    return Stopped(running, [row.id for row in rows if row.id not in running], events)
 
 
 def state(connection: Connection, reply_id: str) -> Row[Any, Any] | None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, text, update
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete, func, insert, select, text, update
 
 from shared.clock import TOLERATED_MS, own_ms
-from shared.database.models import workers
+from shared.database.models import is_running, replies, workers
 
 _SERVER_CLOCK = text("select (extract(epoch from clock_timestamp()) * 1000)::bigint")
 _BEAT = update(workers).where(workers.c.id == bindparam("process_id")).values(beat=workers.c.beat + 1)
 _LOCK = select(workers.c.id).where(workers.c.id == bindparam("process_id")).with_for_update(read=True)
 
 
-def register(connection: Connection, process_id: str, *, host: str, now: int) -> None:
-    """Adds the process, with its first beat."""
-    connection.execute(insert(workers).values(id=process_id, host=host, beat=1, started_at=now))
+def register(connection: Connection, process_id: str, *, host: str, now: int, slots: int | None = None) -> None:
+    """Adds the process, with its first beat and, if it is a worker, how many replies it makes at once."""
+    connection.execute(insert(workers).values(id=process_id, host=host, beat=1, started_at=now, slots=slots))
 
 
 def beat(connection: Connection, process_id: str) -> bool:
@@ -25,6 +27,17 @@ def beat(connection: Connection, process_id: str) -> bool:
 def beats(connection: Connection) -> dict[str, int]:
     """The last beat of every process."""
     return {row.id: row.beat for row in connection.execute(select(workers.c.id, workers.c.beat))}
+
+
+def all_with_load(connection: Connection) -> Sequence[RowMapping]:
+    """Every process, with `live_replies`: how many it holds."""
+    held = (
+        select(replies.c.worker_id, func.count().label("held")).where(is_running(replies)).group_by(replies.c.worker_id)
+    ).subquery()
+    query = select(workers, func.coalesce(held.c.held, 0).label("live_replies")).outerjoin(
+        held, held.c.worker_id == workers.c.id
+    )
+    return connection.execute(query.order_by(workers.c.id)).mappings().all()
 
 
 def beats_on(connection: Connection, host: str, *, role: str) -> dict[str, int]:

@@ -76,6 +76,8 @@ async def _scene(gateway: Gateway, headers: dict[str, str]) -> dict[str, str]:
         "code": "not_found",
         "key_id": "key_01m86nzqqk652jp7wdnyyebm22",
         "path": "x",
+        "end_user": "ada",
+        "erasure_id": "erasure_01m86nzqqk652jp7wdnyyebm22",
     }
 
 
@@ -159,7 +161,7 @@ async def test_a_key_is_good_for_its_scope_and_no_more(locked: Gateway, keys: Ke
     for template, method, path in _walk(locked, names):
         if template in EVERYONES or template.startswith(("/docs", "/errors")) or template.endswith("/events/"):
             continue
-        if template.startswith("/keys"):
+        if template.startswith(("/keys", "/workers")):
             allowed = scope is Scope.ADMIN
         elif method == "GET":
             allowed = scope in {Scope.READ, Scope.ADMIN}

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy import func, select
 
 from shared import upkeep
 from shared.clock import now_ms
 from shared.database.access import Database
 from shared.database.models import conversations, idempotency_keys
+from shared.eraser import Eraser
 from shared.errors import StorageBusy
 from shared.ids import new_conversation_id
+from shared.notices import Notifier
 from shared.store import conversations as conversation_rows
-from shared.store import idempotency, turns
+from shared.store import erasures, idempotency, space, turns
 from shared.store.idempotency import KeyedRequest
-from shared.store.turns import Ask
-from shared.upkeep import Upkeep
+from shared.store.turns import Ask, Said
+from shared.upkeep import MS_OF_A_DAY, Upkeep
 from tests.fixtures.settings import settings_with
+from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -25,12 +33,20 @@ LIFETIME_SECONDS = 60
 
 
 @pytest.fixture
-def keeper(database: Database, monkeypatch: pytest.MonkeyPatch) -> Upkeep:
+async def eraser(database: Database, shared_valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Eraser]:
+    monkeypatch.setattr(erasures, "CONVERSATIONS_AT_ONCE", 2)
+    monkeypatch.setattr("shared.eraser.PAUSE_SECONDS", 0.0)
+    async with Redis.from_url(shared_valkey.client_url) as redis:
+        yield Eraser(database, redis, Notifier(redis), log_seconds=60)
+
+
+@pytest.fixture
+def keeper(database: Database, eraser: Eraser, monkeypatch: pytest.MonkeyPatch) -> Upkeep:
     """One that finds more to do than it does at once, and looks often."""
     monkeypatch.setattr(idempotency, "FORGET_AT_ONCE", 2)
     monkeypatch.setattr(upkeep, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(upkeep, "EVERY_SECONDS", 0.01)
-    return Upkeep(database, settings_with(idempotency_seconds=LIFETIME_SECONDS))
+    return Upkeep(database, eraser, settings_with(idempotency_seconds=LIFETIME_SECONDS, retention_days=30))
 
 
 async def store_keys(database: Database, count: int, *, seconds_ago: float) -> None:
@@ -85,15 +101,87 @@ async def test_what_was_not_to_be_stored_is_forgotten_once_it_has_ended(database
     made = [("ephemeral", old, None), ("ephemeral", new, None), ("ephemeral", old, "queued"), ("chat", old, None)]
     ids = [await store_conversation(database, kind, at=at, live=live) for kind, at, live in made]
     await keeper.run()
-    rows = await database.read(lambda connection: connection.execute(select(conversations.c.id)).scalars().all())
-    assert set(rows) == set(ids[1:])
+    assert await conversations_left(database) == set(ids[1:])
 
 
-async def store_conversation(database: Database, kind: str, *, at: int, live: str | None) -> str:
+async def test_what_has_not_changed_for_as_long_as_things_are_kept_is_erased(
+    database: Database, keeper: Upkeep
+) -> None:
+    old, new = now_ms() - 31 * MS_OF_A_DAY, now_ms() - 29 * MS_OF_A_DAY
+    for tenant_id in ("default", "other"):
+        for _ in range(5):
+            await store_conversation(database, "chat", at=old, tenant_id=tenant_id)
+    kept = {await store_conversation(database, "chat", at=new), await store_conversation(database, "chat", at=now_ms())}
+    await keeper.run()
+    assert await conversations_left(database) == kept
+
+
+async def test_without_a_time_to_keep_things_everything_is_kept(database: Database, eraser: Eraser) -> None:
+    kept = await store_conversation(database, "chat", at=1)
+    await Upkeep(database, eraser, settings_with()).run()
+    assert await conversations_left(database) == {kept}
+
+
+async def test_what_a_dead_gateway_left_half_erased_is_erased(
+    database: Database, keeper: Upkeep, eraser: Eraser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        await store_conversation(database, "chat", at=now_ms(), end_user="ada")
+    receipt = await database.write(erasures.begin, "default", "ada", now=now_ms())
+
+    def die(_name: str) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shared.eraser.crash_point", die)
+        with pytest.raises(SystemExit):
+            await eraser.finish(receipt["id"])
+    assert len(await conversations_left(database)) == 3
+    monkeypatch.setattr(upkeep, "LEFT_BEHIND_MS", -1)
+    await keeper.run()
+    assert await conversations_left(database) == set()
+    row = await database.read(erasures.get, "default", receipt["id"])
+    assert (row["erased"]["conversations"], row["finished_at"] is not None) == (5, True)
+
+
+@pytest.mark.sqlite
+async def test_a_file_becomes_smaller_when_much_is_erased_and_the_log_is_emptied(
+    database: Database, keeper: Upkeep, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(space, "WORTH_IT_PAGES", 20)
+    monkeypatch.setattr(space, "PAGES_AT_ONCE", 100)
+    monkeypatch.setattr(upkeep, "LOG_BYTES", 0)
+    word = "Unmistakable-"
+    for _ in range(5):
+        await store_conversation(database, "chat", at=1, said=word * 10_000)
+    assert await database.checkpoint()
+    before = content_of(database_url)
+    assert word.encode() in before
+    await keeper.run()
+    after = content_of(database_url)
+    assert len(after) < len(before) / 2
+    assert database.log_bytes() == 0
+    assert word.encode() * 2 not in after
+
+
+def content_of(database_url: str) -> bytes:
+    return Path(database_url.removeprefix("sqlite:///")).read_bytes()
+
+
+async def conversations_left(database: Database) -> set[str]:
+    query = select(conversations.c.id)
+    return set(await database.read(lambda connection: connection.execute(query).scalars().all()))
+
+
+async def store_conversation(
+    database: Database, kind: str, *, at: int, live: str | None = None, said: str | None = None, **values: Any
+) -> str:
     conversation_id = new_conversation_id()
     stamps = {"created_at": at, "updated_at": at}
-    row = {"id": conversation_id, "tenant_id": "default", "kind": kind, "parameters": {}, "metadata": {}, **stamps}
-    await database.write(conversation_rows.create, row)
+    row = {"tenant_id": "default", "kind": kind, "parameters": {}, "metadata": {}, **stamps, **values}
+    await database.write(conversation_rows.create, {"id": conversation_id, **row})
+    if said:
+        await database.write(turns.append, row["tenant_id"], conversation_id, said=[Said(said)], now=at)
     if live:
         asked = Ask("Hello", 1, None, "model", 60_000)
         await database.write(turns.ask, "default", conversation_id, asked=asked, now=at)

@@ -16,6 +16,7 @@ from shared.clock import now_ms
 from shared.database.access import Database
 from shared.database.models import DEFAULT_TENANT
 from shared.notices import CHANNEL_PREFIX, STOPS
+from shared.reply_events import log_key
 from shared.reply_status import OnBusy, ReplyStatus
 from shared.store import candidates, stops, turns
 from shared.store.turns import Ask
@@ -409,3 +410,27 @@ async def test_a_deletion_stops_the_call_at_once(
         await asking.tell(reply_id)
         await until_left(demo, before)
         await ringing
+
+
+@pytest.mark.usefixtures("quick_tick")
+async def test_a_worker_that_speaks_on_after_an_erasure_erases_what_it_wrote_down(
+    database_url: str, chats: Chats, demo: DemoProcess, shared_valkey: Valkey
+) -> None:
+    """Nobody tells it: it finds out when it stores the text so far."""
+    before = await client_disconnects(demo)
+    conversation = await chats.start()
+    (reply_id,) = await chats.ask(conversation, model="demo-30000ms")
+    async with Redis.from_url(shared_valkey.client_url) as redis:
+
+        async def has_log() -> bool:
+            return bool(await redis.exists(log_key(reply_id)))
+
+        async def has_none() -> bool:
+            return not await has_log()
+
+        with running_worker(database_url, base_url=demo.base_url, redis_url=shared_valkey.url):
+            await first_words(chats, reply_id)
+            await until(has_log)
+            await chats.forget(conversation)
+            await until_left(demo, before)
+            await until(has_none)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from shared.database.models import DEFAULT_TENANT
 from shared.errors import NotRetryable, NotSelectable, TooManyCandidates
 from shared.reply_status import TERMINAL, ReplyStatus, StopRequest
-from shared.store import candidates, conversations, forks, messages, stops
+from shared.store import candidates, erasures, forks, messages, stops
 from shared.store.candidates import Again
 from shared.store.stops import Stopped
 from tests.integration.shared.store.asking_rules import DEADLINE_MS, NUMBER, AskingRules
@@ -131,7 +131,7 @@ class GatewayRules(AskingRules):
     def delete(self, number: int) -> None:
         """With all that belongs to it, whoever is at work on it."""
         conversation_id = self.some_conversation(number)
-        assert self.do(conversations.remove, DEFAULT_TENANT, conversation_id)
+        assert self.do(erasures.erase_one, DEFAULT_TENANT, conversation_id).conversation_ids == [conversation_id]
 
     @rule(number=NUMBER)
     def read(self, number: int) -> None:

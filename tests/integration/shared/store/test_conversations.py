@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.database.models import DEFAULT_TENANT, attempts, messages, replies
+from shared.database.models import DEFAULT_TENANT
 from shared.store import conversations
 from shared.store.conversations import Order
 from tests.integration.shared.rows import NOW, Tables
@@ -32,7 +32,6 @@ def test_nobody_sees_another_tenants_conversation(tables: Tables) -> None:
     assert tables(conversations.get, DEFAULT_TENANT, conversation_id) is None
     assert listed(tables, "desc") == []
     assert tables(conversations.change, DEFAULT_TENANT, conversation_id, values={"title": "mine"}, now=NOW) is None
-    assert tables(conversations.remove, DEFAULT_TENANT, conversation_id) is False
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
@@ -81,18 +80,6 @@ def test_a_change_sets_what_it_names_and_moves_version_and_instant(tables: Table
 
 def test_a_change_of_what_is_not_there_tells_so(tables: Tables) -> None:
     assert tables(conversations.change, DEFAULT_TENANT, "conv_none", values={"title": "x"}, now=NOW) is None
-
-
-def test_removing_erases_messages_replies_and_attempts(tables: Tables) -> None:
-    claim = tables.running()
-    kept = tables.asked()
-    assert tables(conversations.remove, DEFAULT_TENANT, claim.conversation_id) is True
-    assert [row["id"] for row in tables.rows(replies)] == kept
-    assert (tables.count(messages), tables.count(attempts)) == (1, 0)
-
-
-def test_removing_what_is_not_there_tells_so(tables: Tables) -> None:
-    assert tables(conversations.remove, DEFAULT_TENANT, "conv_none") is False
 
 
 def test_a_touch_moves_version_and_instant_and_a_bump_only_the_version(tables: Tables) -> None:

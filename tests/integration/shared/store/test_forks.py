@@ -9,8 +9,7 @@ import pytest
 from shared.database.models import DEFAULT_TENANT, attempts, conversations, messages, replies
 from shared.errors import InvalidValue, NotFound
 from shared.reply_status import AttemptOutcome
-from shared.store import candidates, claims, forks, moves, turns
-from shared.store import conversations as conversation_rows
+from shared.store import candidates, claims, erasures, forks, moves, turns
 from shared.store import messages as message_rows
 from shared.store.candidates import Again
 from shared.store.claims import Claim
@@ -112,7 +111,7 @@ def test_an_empty_conversation_can_be_copied(tables: Tables) -> None:
 @pytest.mark.parametrize("which", ["unknown", "another tenant's", "deleted"])
 def test_what_is_not_there_is_not_found(which: str, tables: Tables, source: str) -> None:
     if which == "deleted":
-        tables(conversation_rows.remove, DEFAULT_TENANT, source)
+        tables(erasures.erase_one, DEFAULT_TENANT, source)
     with pytest.raises(NotFound):
         fork(
             tables,
@@ -131,7 +130,7 @@ def test_each_goes_its_own_way(tables: Tables, source: str) -> None:
         (1, "assistant", COMPLETED.content),
         (1, "user", "One?"),
     ]
-    tables(conversation_rows.remove, DEFAULT_TENANT, source)
+    tables(erasures.erase_one, DEFAULT_TENANT, source)
     assert len(said(tables, copy)) == 3
 
 

@@ -10,8 +10,7 @@ import pytest
 from shared.database.models import attempts, conversations, messages, replies
 from shared.ending import Ending, Failure
 from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyError, ReplyStatus, StopRequest
-from shared.store import conversations as conversation_rows
-from shared.store import moves
+from shared.store import erasures, moves
 from shared.store.claims import Claim
 from shared.store.moves import Lost
 from tests.integration.shared.rows import COMPLETED, CUT_SHORT, NOW, USAGE, Tables
@@ -240,7 +239,7 @@ def lose_to_the_end(tables: Tables, claim: Claim) -> None:
 
 
 def lose_to_erasure(tables: Tables, claim: Claim) -> None:
-    tables(conversation_rows.remove, claim.tenant_id, claim.conversation_id)
+    tables(erasures.erase_one, claim.tenant_id, claim.conversation_id)
 
 
 def save(tables: Tables, claim: Claim) -> None:

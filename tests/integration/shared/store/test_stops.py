@@ -9,8 +9,7 @@ from shared.database.models import DEFAULT_TENANT, conversations
 from shared.ending import Ending, Failure
 from shared.errors import NotFound
 from shared.reply_status import AttemptOutcome, ReplyError, ReplyStatus, StopRequest
-from shared.store import claims, moves, stops
-from shared.store import conversations as conversation_rows
+from shared.store import claims, erasures, moves, stops
 from shared.store.claims import Claim
 from shared.store.stops import Stopped
 from tests.integration.shared.rows import COMPLETED, CUT_SHORT, NOW, Tables
@@ -240,11 +239,5 @@ def test_the_state_of_a_stop_is_the_token_and_the_wish(tables: Tables, claim: Cl
     assert tables(stops.state, claim.reply_id) == (claim.token, None)
     cancel(tables, claim.reply_id)
     assert tables(stops.state, claim.reply_id) == (claim.token, "cancel")
-    tables(conversation_rows.remove, DEFAULT_TENANT, claim.conversation_id)
+    tables(erasures.erase_one, DEFAULT_TENANT, claim.conversation_id)
     assert tables(stops.state, claim.reply_id) is None
-
-
-def test_an_erasure_stops_all_that_is_live(tables: Tables, claim: Claim) -> None:
-    waiting = tables.ask(claim.conversation_id)
-    assert tables(stops.by_erasure, claim.conversation_id) == Stopped([claim.reply_id], waiting)
-    assert tables(stops.by_erasure, tables.conversation()) == Stopped([], [])

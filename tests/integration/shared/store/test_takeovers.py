@@ -9,7 +9,7 @@ from shared.database.models import attempts, replies, workers
 from shared.database.models import conversations as conversation_table
 from shared.reply_status import AttemptOutcome, ReplyStatus, StopRequest
 from shared.store import attempts as attempt_rows
-from shared.store import candidates, conversations, moves, takeovers
+from shared.store import candidates, conversations, erasures, moves, takeovers
 from shared.store import workers as worker_rows
 from shared.store.claims import Claim
 from shared.store.moves import Lost
@@ -235,7 +235,7 @@ def test_a_reply_that_has_moved_since_it_was_found_is_left_alone(tables: Tables)
 
 def test_a_reply_that_was_erased_since_it_was_found_is_left_alone(tables: Tables, claim: Claim) -> None:
     (row,) = tables(takeovers.overdue, now=LATE, limit=1)
-    tables(conversations.remove, claim.tenant_id, claim.conversation_id)
+    tables(erasures.erase_one, claim.tenant_id, claim.conversation_id)
     with pytest.raises(Lost):
         tables(takeovers.expire, row, now=LATE)
 

@@ -13,7 +13,7 @@ from shared.database.models import DEFAULT_TENANT, messages, replies, workers
 from shared.ending import Ending
 from shared.errors import NotFound, NotLastTurn, NotRetryable, NotSelectable, RequestError
 from shared.reply_status import AttemptOutcome
-from shared.store import candidates, claims, conversations, moves, stops, takeovers
+from shared.store import candidates, claims, erasures, moves, stops, takeovers
 from shared.store.candidates import Again
 from shared.store.claims import Claim
 from shared.store.moves import Lost
@@ -265,7 +265,7 @@ def test_what_is_erased_does_not_come_back(name: str, tables: Tables) -> None:
     for state in LIVE:
         reply_id = STATES[state](tables)
         row, claim = tables.reply(reply_id), held(tables, reply_id)
-        tables(conversations.remove, DEFAULT_TENANT, row["conversation_id"])
+        tables(erasures.erase_one, DEFAULT_TENANT, row["conversation_id"])
         with pytest.raises(ERASED[name]):
             move(tables, row, claim)
         assert tables.count(replies) == tables.count(messages) == 0

@@ -1,0 +1,322 @@
+"""Erasing conversations with all that hangs on them, and the receipts of erasing all that an end user said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+
+from shared import reply_events
+from shared.database.models import attempts, conversations, erasures, idempotency_keys, is_live, messages, replies
+from shared.errors import NotFound
+from shared.ids import new_erasure_id
+from shared.reply_events import Cursor, Event
+from shared.reply_status import LIVE, ReplyStatus
+
+# A write that takes out more would make others wait; a conversation that has more goes in one piece all the same.
+ROWS_AT_ONCE = 1000
+CONVERSATIONS_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What one transaction erased: how many of what, and whom to tell.
+
+    `running` are replies whose workers are to hear of it; `events` say of each live reply, with its conversation,
+    that it ended.
+    """
+
+    counts: Mapping[str, int]
+    conversation_ids: Sequence[str]
+    reply_ids: Sequence[str]
+    running: Sequence[str]
+    events: Sequence[tuple[str, Event]]
+
+
+NOTHING_ERASED = Erased({}, (), (), (), ())
+
+
+def _among(column: ColumnElement[str]) -> ColumnElement[bool]:
+    return column.in_(bindparam("ids", expanding=True))
+
+
+_LOCKED = select(conversations.c.id).where(_among(conversations.c.id)).order_by(conversations.c.id).with_for_update()
+_LOCKED_UNCHANGED = _LOCKED.where(conversations.c.updated_at < bindparam("before"))
+_REPLIES = select(replies.c.id, replies.c.conversation_id, replies.c.token, replies.c.status).where(
+    _among(replies.c.conversation_id)
+)
+_SIZES = (
+    select(messages.c.conversation_id, func.count().label("rows"))
+    .where(_among(messages.c.conversation_id))
+    .group_by(messages.c.conversation_id)
+)
+_DELETE = delete(conversations).where(_among(conversations.c.id))
+_DELETE_KEYS = delete(idempotency_keys).where(_among(idempotency_keys.c.conversation_id))
+
+
+def _count(table: Table, column: ColumnElement[str]) -> Select[int]:
+    return select(func.count()).select_from(table).where(_among(column))
+
+
+# What goes with a conversation by itself, and is counted before.
+_WITH_IT: Mapping[str, Select[int]] = {
+    "messages": _count(messages, messages.c.conversation_id),
+    "attempts": select(func.count())
+    .select_from(attempts.join(replies, replies.c.id == attempts.c.reply_id))
+    .where(_among(replies.c.conversation_id)),
+}
+
+
+def erase_one(connection: Connection, tenant_id: str, conversation_id: str) -> Erased:
+    """Erases a conversation with its messages, replies and attempts.
+
+    Keys that made something in it are known for as long as any, so that a late repeat makes nothing new.
+
+    Raises:
+        NotFound: the tenant has no such conversation.
+    """
+    own = select(conversations.c.id).where(
+        conversations.c.tenant_id == tenant_id, conversations.c.id == conversation_id
+    )
+    if connection.execute(own).first() is None:
+        raise NotFound("There is no such conversation.")
+    erased = erase(connection, [conversation_id])
+    if not erased.conversation_ids:
+        raise NotFound("There is no such conversation.")
+    return erased
+
+
+def erase(
+    connection: Connection, conversation_ids: Collection[str], *, unchanged_since: int | None = None, keys: bool = False
+) -> Erased:
+    """Erases those of the conversations that are there, with `unchanged_since` only where nothing happened since.
+
+    `keys` takes along the idempotency keys that made something in them.
+    """
+    ids = _locked(connection, conversation_ids, unchanged_since)
+    if not ids:
+        return NOTHING_ERASED
+    found = connection.execute(_REPLIES, {"ids": ids}).all()
+    counts = {"conversations": len(ids), "replies": len(found)}
+    counts |= {name: connection.execute(query, {"ids": ids}).scalar_one() for name, query in _WITH_IT.items()}
+    if keys:
+        counts["idempotency_keys"] = connection.execute(_DELETE_KEYS, {"ids": ids}).rowcount
+    with _overwriting(connection):
+        connection.execute(_DELETE, {"ids": ids})
+    return Erased(
+        counts,
+        ids,
+        [row.id for row in found],
+        [row.id for row in found if row.status == ReplyStatus.IN_PROGRESS],
+        [_end_of(row.conversation_id, row.id, row.token) for row in found if row.status in LIVE],
+    )
+
+
+def _locked(connection: Connection, conversation_ids: Collection[str], unchanged_since: int | None) -> list[str]:
+    """Those of the conversations that are to be erased, locked against asks, claims and ends until the commit."""
+    ids = sorted(conversation_ids)
+    if unchanged_since is None:
+        return list(connection.execute(_LOCKED, {"ids": ids}).scalars())
+    return list(connection.execute(_LOCKED_UNCHANGED, {"ids": ids, "before": unchanged_since}).scalars())
+
+
+@contextmanager
+def _overwriting(connection: Connection) -> Iterator[None]:
+    """What is deleted meanwhile is overwritten in SQLite's file, not only forgotten there."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    connection.exec_driver_sql("PRAGMA secure_delete=ON")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("PRAGMA secure_delete=OFF")
+
+
+def _end_of(conversation_id: str, reply_id: str, token: int) -> tuple[str, Event]:
+    """For whoever listens, it ended."""
+    return conversation_id, reply_events.moved(reply_id, Cursor(token + 1, 0), ReplyStatus.CANCELLED)
+
+
+def helping(connection: Connection, conversation_ids: Sequence[str]) -> Sequence[str]:
+    """The first of the conversations, as many as one write should erase; at least one."""
+    rows = {row.conversation_id: row.rows for row in connection.execute(_SIZES, {"ids": list(conversation_ids)})}
+    taken = 0
+    for number, conversation_id in enumerate(conversation_ids):
+        taken += rows.get(conversation_id, 0)
+        if taken > ROWS_AT_ONCE and number:
+            return conversation_ids[:number]
+    return conversation_ids
+
+
+# What nobody needs any more.
+
+_is_idle = ~exists().where(replies.c.conversation_id == conversations.c.id, is_live(replies))
+_OLD_EPHEMERAL = (
+    select(conversations.c.id)
+    .where(
+        # Spelled out: SQLite takes a partial index only for a condition it can read.
+        conversations.c.kind == literal_column("'ephemeral'"),
+        conversations.c.updated_at < bindparam("before"),
+        _is_idle,
+    )
+    .limit(bindparam("limit"))
+)
+_OLD = (
+    select(conversations.c.id)
+    .where(
+        conversations.c.tenant_id == bindparam("of_tenant"),
+        conversations.c.updated_at < bindparam("before"),
+        _is_idle,
+    )
+    .order_by(conversations.c.updated_at)
+    .limit(bindparam("limit"))
+)
+# From one tenant to the next through the index, however many conversations each has.
+_first = select(func.min(conversations.c.tenant_id).label("tenant_id")).cte("tenants", recursive=True)
+_next = (
+    select(func.min(conversations.c.tenant_id))
+    .where(conversations.c.tenant_id > _first.c.tenant_id)
+    .correlate(_first)
+    .scalar_subquery()
+)
+_tenants = _first.union_all(select(_next).where(_first.c.tenant_id.is_not(None)))
+_TENANTS = select(_tenants.c.tenant_id).where(_tenants.c.tenant_id.is_not(None))
+
+
+def old_ephemeral(connection: Connection, *, before: int) -> Sequence[str]:
+    """Ephemeral conversations in which nothing has happened since, and nothing is under way."""
+    found = connection.execute(_OLD_EPHEMERAL, {"before": before, "limit": CONVERSATIONS_AT_ONCE})
+    return helping(connection, list(found.scalars()))
+
+
+def old(connection: Connection, *, before: int) -> Sequence[str]:
+    """Conversations of any kind and tenant in which nothing has happened since, and nothing is under way."""
+    for tenant_id in connection.execute(_TENANTS).scalars().all():
+        whose = {"of_tenant": tenant_id, "before": before, "limit": CONVERSATIONS_AT_ONCE}
+        if found := list(connection.execute(_OLD, whose).scalars()):
+            return helping(connection, found)
+    return ()
+
+
+# All that an end user said.
+
+_of_end_user = (conversations.c.tenant_id == bindparam("of_tenant")) & (
+    conversations.c.end_user == bindparam("of_end_user")
+)
+_LAST = select(func.max(conversations.c.id)).where(_of_end_user)
+_NEXT = (
+    select(conversations.c.id).where(_of_end_user, conversations.c.id <= bindparam("up_to")).limit(bindparam("limit"))
+)
+_UNFINISHED = (
+    select(erasures)
+    .where(
+        erasures.c.tenant_id == bindparam("of_tenant"),
+        erasures.c.end_user == bindparam("of_end_user"),
+        erasures.c.finished_at.is_(None),
+    )
+    .with_for_update()
+)
+_LOCKED_RECEIPT = select(erasures).where(erasures.c.id == bindparam("of_id")).with_for_update()
+_LEFT_BEHIND = (
+    select(erasures.c.id).where(erasures.c.finished_at.is_(None), erasures.c.updated_at < bindparam("before")).limit(10)
+)
+
+
+def begin(connection: Connection, tenant_id: str, end_user: str, *, now: int) -> RowMapping:
+    """A receipt for erasing all that the end user has by now, or the one that is not finished yet.
+
+    Raises:
+        NotFound: the tenant has nothing of the end user.
+    """
+    whose = {"of_tenant": tenant_id, "of_end_user": end_user}
+    last = connection.execute(_LAST, whose).scalar_one()
+    unfinished = connection.execute(_UNFINISHED, whose).mappings().first()  # locked
+    if unfinished is not None:
+        up_to = max(unfinished["up_to"], last or "")
+        connection.execute(update(erasures).where(erasures.c.id == unfinished["id"]).values(up_to=up_to))
+        return get(connection, tenant_id, unfinished["id"])
+    if last is None:
+        raise NotFound("There is nothing of this end user.")
+    erasure_id = new_erasure_id()
+    connection.execute(
+        insert(erasures).values(
+            id=erasure_id,
+            tenant_id=tenant_id,
+            end_user=end_user,
+            up_to=last,
+            erased={},
+            started_at=now,
+            updated_at=now,
+        )
+    )
+    return get(connection, tenant_id, erasure_id)
+
+
+def get(connection: Connection, tenant_id: str, erasure_id: str) -> RowMapping:
+    """The receipt.
+
+    Raises:
+        NotFound: the tenant has no such one.
+    """
+    query = select(erasures).where(erasures.c.tenant_id == tenant_id, erasures.c.id == erasure_id)
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no such erasure.")
+    return row
+
+
+def left_behind(connection: Connection, *, before: int) -> Sequence[str]:
+    """Erasures that nobody has gone on with since, though they are not finished."""
+    return connection.execute(_LEFT_BEHIND, {"before": before}).scalars().all()
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """What became of event logs since the receipt was last written: how many were `erased`; whether some may be left,
+    and by when those are gone.
+    """
+
+    erased: int
+    has_left: bool
+    expire_at: int
+
+
+def go_on(connection: Connection, erasure_id: str, *, logs: Logs, now: int) -> Erased | None:
+    """Erases some more and adds it to the receipt, in one transaction. None: all is erased, and the receipt says so."""
+    row = connection.execute(_LOCKED_RECEIPT, {"of_id": erasure_id}).mappings().one()
+    if row["finished_at"] is not None:
+        return None
+    whose = {"of_tenant": row["tenant_id"], "of_end_user": row["end_user"], "up_to": row["up_to"]}
+    found = list(connection.execute(_NEXT, {**whose, "limit": CONVERSATIONS_AT_ONCE}).scalars())
+    erased = erase(connection, helping(connection, found), keys=True) if found else None
+    counts = Counter(row["erased"])
+    counts.update({"event_logs": logs.erased, **(erased.counts if erased else {})})
+    values: dict[str, Any] = {"erased": dict(counts), "updated_at": now}
+    if erased is None:
+        values |= {"finished_at": now, "end_user": None, "up_to": None}
+        if not logs.has_left:
+            values["logs_expire_at"] = None
+    elif erased.reply_ids:
+        # Until it is known that their logs are gone. Should nobody live to tell, this stays.
+        values["logs_expire_at"] = logs.expire_at
+    connection.execute(update(erasures).where(erasures.c.id == erasure_id).values(values))
+    return erased
