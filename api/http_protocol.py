@@ -1,63 +1,109 @@
-"""The server's HTTP protocol, with bounds that it does not have by itself: how large a request's head may be, and how
-long it may take to come.
+"""The server's HTTP protocol, with bounds that it does not have by itself.
+
+How large a head may be, how long a head and a body may take to come and an answer to be read, how many connections
+there may be, and how many requests wait on one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import sys
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from api.json_body import BODY_SECONDS
 
 # The line and the headers together; most servers and proxies take 8 to 64 KiB.
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
+# Whoever reads the body gives up first, and says so in words.
+SPARE_BODY_SECONDS = 5.0
+# A client that takes nothing of its answer for so long is given up, a little later than by the streams themselves.
+UNREAD_SECONDS = 75.0
 # A line's colon, space and end.
 _HEADER_BYTES = 4
 # How long a client that is refused may go on sending before it is cut off: cut off at once, it would not see why.
 LINGER_SECONDS = 1.0
+# Nobody sends requests ahead but who means harm: one read would bring ten thousand.
+MAX_AHEAD = 16
 
 _TOO_LARGE = 431
 _TOO_SLOW = 408
+_TOO_MANY = 503
 
 
-class _HeadTooLargeError(Exception):
+class _RefusedError(Exception):
     """Raised inside the parser, which ends the request."""
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Refuses heads that are too large with 431, and those that do not come with 408."""
+    """Refuses heads that are too large with 431, and heads and bodies that do not come with 408.
+
+    Where there is no room for a connection, the one makes room that has been without a request for longest.
+    """
+
+    most_connections: ClassVar[int] = sys.maxsize
+    # Connections without a request, the longest first; of one server, see `bounded_http`.
+    _idle: ClassVar[dict[BoundedHttp, None]] = {}
 
     _head_bytes = 0
     # What came since the parser last told of something in the head, and how often it did.
     _untold_bytes = 0
     _told = 0
     _is_in_head = True
+    _is_in_body = False
     _is_too_large = False
     _is_refused = False
+    # The request that is being answered. The server's own `cycle` is the one that came last.
+    _answering: Any = None
     _head_timer: asyncio.TimerHandle | None = None
+    _body_timer: asyncio.TimerHandle | None = None
+    _reading_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """A connection, on which a request should come."""
         super().connection_made(transport)
+        self._idle[self] = None
+        if len(self.connections) > self.most_connections:
+            longest = next(iter(self._idle))
+            # Now, so that the next one finds another.
+            del self._idle[longest]
+            if longest is self:
+                transport.write(
+                    STATUS_LINE[_TOO_MANY] + b"retry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                )
+                transport.close()
+                return
+            longest.transport.abort()
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._stop_timer()
+        self._idle.pop(self, None)
+        self._stop_head_timer()
+        self._stop_body_timer()
+        self.resume_writing()
         super().connection_lost(exc)
+        if self._is_answering:
+            # Others may have come after it, and the server tells only the last.
+            self._leave()
 
     def data_received(self, data: bytes) -> None:
-        """What came, which may be a part of a head."""
+        """What came, which may be a part of a head or of a body."""
         if self._is_refused:
             return
         told = self._told
         super().data_received(data)
-        if self._is_in_head and told == self._told and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._is_in_head and told == self._told:
             # Of a header that is not complete the parser tells nothing.
             self._untold_bytes += len(data)
             if self._head_bytes + self._untold_bytes > MAX_HEAD_BYTES:
                 self._refuse(_TOO_LARGE)
+        elif self._is_in_body and self._body_timer is None:
+            self._expect_body(BODY_SECONDS + SPARE_BODY_SECONDS)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -74,22 +120,83 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
+        """One header. One that comes after the body is counted and dropped: no proxy has looked at it."""
         self._count(len(name) + len(value) + _HEADER_BYTES)
-        super().on_header(name, value)
+        if self._is_in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is there."""
         self._is_in_head = False
-        self._stop_timer()
+        self._is_in_body = True
+        self._stop_head_timer()
         super().on_headers_complete()
+        if len(self.pipeline) > MAX_AHEAD:
+            raise _RefusedError
+
+    def on_message_complete(self) -> None:
+        """The body is there."""
+        self._is_in_body = False
+        self._stop_body_timer()
+        super().on_message_complete()
+        if not self._is_answering:
+            # It was answered before.
+            self._expect_head()
+
+    def on_response_complete(self) -> None:
+        """A request is answered; perhaps before all of it came."""
+        self._answering = None
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._expect_reading()
+        if self.transport.is_closing() or self._is_answering:
+            return
+        self._idle[self] = None
+        if self._is_in_body:
+            self._stop_body_timer()
+            self._expect_body(LINGER_SECONDS)
+        elif self._head_timer is None:
+            # Empty lines between requests are no life.
+            self._expect_head()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is answered."""
+        super().pause_writing()
+        if self._reading_timer is None:
+            self._reading_timer = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        super().resume_writing()
+        if self._reading_timer is not None:
+            self._reading_timer.cancel()
+            self._reading_timer = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No other request has come."""
+        super().timeout_keep_alive_handler()
+        self._expect_reading()
 
     def send_400_response(self, msg: str) -> None:
         """The parser gave up."""
-        if self._is_too_large:
+        if self._is_answering:
+            self._cut_off()
+        elif self._is_too_large:
             self._refuse(_TOO_LARGE)
         else:
             super().send_400_response(msg)
+
+    @property
+    def _is_answering(self) -> bool:
+        return self._answering is not None and not self._answering.response_complete
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._answering = cycle
+        self._idle.pop(self, None)
+        super()._start_asgi_task(cycle, app)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """It is answered as if it had not asked for another protocol, which is no news to whoever runs this."""
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
@@ -97,26 +204,64 @@ class BoundedHttp(HttpToolsProtocol):
         self._told += 1
         if self._head_bytes > MAX_HEAD_BYTES:
             self._is_too_large = True
-            raise _HeadTooLargeError
+            raise _RefusedError
 
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
-    def _stop_timer(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _expect_body(self, seconds: float) -> None:
+        self._body_timer = self.loop.call_later(seconds, self._give_up)
+
+    def _stop_body_timer(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
+    def _expect_reading(self) -> None:
+        """What is closed is closed in fact once the client has taken the rest."""
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+
     def _give_up(self) -> None:
-        self._head_timer = None
-        if not self.transport.is_closing():
+        self._head_timer = self._body_timer = None
+        if self.transport.is_closing():
+            return
+        if self._is_in_body and not self._is_answering:
+            self._cut_off()  # It has its answer.
+        else:
             self._refuse(_TOO_SLOW)
 
+    def _leave(self) -> None:
+        """Tells the application that nobody hears it any more."""
+        self._answering.disconnected = True
+        self._answering.message_event.set()
+
+    def _cut_off(self) -> None:
+        self._is_refused = True
+        self.transport.abort()
+
     def _refuse(self, status: int) -> None:
+        """Answers in place of the application, unless it has begun to."""
         if self._is_refused:
             return
+        self._stop_head_timer()
+        self._stop_body_timer()
+        if self._is_answering and (self._answering.response_started or self._answering is not self.cycle):
+            self._cut_off()
+            return
         self._is_refused = True
-        self._stop_timer()
+        if self._is_answering:
+            self._leave()
         self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+
+def bounded_http(most_connections: int) -> type[BoundedHttp]:
+    """The protocol for one server, with so many connections at once."""
+    return type("BoundedHttp", (BoundedHttp,), {"most_connections": most_connections, "_idle": {}})

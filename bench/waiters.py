@@ -14,7 +14,6 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 
-from bench.file_limit import raise_file_limit
 from bench.installation import (
     Installation,
     cpu_seconds,
@@ -26,6 +25,7 @@ from bench.installation import (
 )
 from bench.rows import claimed_replies
 from cli.child_commands import python_module
+from cli.file_limit import raise_file_limit
 from cli.ports import free_port
 from shared import redis_client
 from shared.clock import now_ms

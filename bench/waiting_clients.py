@@ -15,7 +15,7 @@ from typing import cast
 
 import uvloop
 
-from bench.file_limit import raise_file_limit
+from cli.file_limit import raise_file_limit
 
 # So many new ones at a time, this far apart: no faster than a gateway takes them up.
 AT_ONCE = 50

@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 
 from cli.child_commands import celery_worker_arguments, child_python_path, python_module
+from cli.file_limit import raise_file_limit
 from cli.ports import check_can_listen
 from cli.start_gate import pass_gate
 from shared.errors import SettingsError
@@ -15,6 +16,8 @@ from shared.settings import get_settings
 # Waiting clients are answered or cut off within this when the gateway is stopped.
 MAX_GRACEFUL_SECONDS = 5
 BACKLOG = 2048
+# What a gateway opens beside its connections: databases, Redis, pages.
+OTHER_FILES = 200
 
 
 def run_api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
@@ -33,7 +36,7 @@ def run_api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
     get_settings.cache_clear()
     import uvicorn
 
-    from api.http_protocol import BoundedHttp
+    from api.http_protocol import bounded_http
 
     if gate_fd is not None:
         import_module("api.app")
@@ -44,7 +47,7 @@ def run_api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
         host=host,
         port=port,
         loop="uvloop",
-        http=BoundedHttp,
+        http=bounded_http(max(1, min(settings.max_connections, raise_file_limit() - OTHER_FILES))),
         ws="none",
         # The app writes its own lines, with the request's id.
         access_log=False,

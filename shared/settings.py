@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     model: str = Field(DEFAULT_OPENAI_MODEL, min_length=1, max_length=200)
     models: Annotated[tuple[str, ...], NoDecode] = ()
 
+    # How many connections a gateway has open at once, if the process may open so many files.
+    max_connections: int = Field(20_000, ge=1)
+
     # What a request may ask for.
     max_body_bytes: int = Field(1 << 20, ge=1024)
     max_content_chars: int = Field(200_000, ge=1)

@@ -10,7 +10,10 @@ ENOUGH = 65_536
 
 def raise_file_limit() -> int:
     """Allows this process, and those that it starts, as many open files as the machine lets it; returns how many."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = ENOUGH if hard == resource.RLIM_INFINITY else hard
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    except (OSError, ValueError):
+        return soft  # The machine has a bound of its own.
     return files
