@@ -32,7 +32,16 @@ LAST_EVENT_PARAMETER = {
 STREAM: Documented = {
     200: {
         "description": "Server-sent events",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "description": "One event.",
+                    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+                    "required": ["event", "data"],
+                }
+            }
+        },
     },
     204: {"description": "Everything has been told already"},
     **problems("not_found", "invalid_cursor", "too_many_streams"),
