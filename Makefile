@@ -47,11 +47,12 @@ coverage: install-dev ## run the tests and show which branches they missed
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-check: install-dev ## format, lint, types, import rules
+check: install-dev ## format, lint, types, import rules, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .github
 
 check-containers: .venv/containers/.installed ## lint the Dockerfiles and validate the compose files; needs no Docker
 	.venv/containers/bin/hadolint Dockerfile.api Dockerfile.worker
