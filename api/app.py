@@ -41,6 +41,7 @@ from api.routes import (
     keys,
     messages,
     models,
+    pages,
     replies,
     tokens,
     turns,
@@ -70,7 +71,7 @@ from shared.upkeep import Upkeep
 _MODULES = (
     *(turns, replies, candidates, conversations, messages, tokens, export, models),
     *(openai_responses, openai_conversations, openai_chat, openai_models),
-    *(end_users, keys, workers, health, docs),
+    *(end_users, keys, workers, health, docs, pages),
 )
 STOP_SECONDS = 1.0
 EXPOSED_HEADERS = (

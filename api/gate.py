@@ -21,8 +21,9 @@ from shared.conversation_tokens import is_token
 from shared.errors import StorageError, TooManyAtOnce
 from shared.settings import Settings, is_loopback
 
-# Alive, ready, and what explains the API: for everybody.
-_PUBLIC = ("/healthz", "/readyz", "/openapi.json", "/docs", "/errors/")
+# Alive, ready, what explains the API, and the pages, which hold nothing and ask for a key: for everybody.
+_PUBLIC = ("/healthz", "/readyz", "/openapi.json", "/docs", "/errors/", "/assets/")
+_PAGES = frozenset({"/"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _ADMIN_PREFIXES = ("/keys", "/workers")
 _HOME = frozenset({"localhost"})
@@ -129,7 +130,7 @@ class Gate:
 
 
 def _is_public(path: str, method: str) -> bool:
-    return method == "OPTIONS" or path.startswith(_PUBLIC)
+    return method == "OPTIONS" or path.startswith(_PUBLIC) or path in _PAGES
 
 
 def _unauthorized(detail: str) -> Refusal:

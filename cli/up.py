@@ -129,6 +129,7 @@ def _migrate(supervisor: Supervisor, plan: Plan) -> None:
 
 def _announce(plan: Plan) -> None:
     click.echo(f"Async Chat API is ready on {plan.url} (docs: {plan.url}/docs, logs: {os.path.relpath(plan.logs)}/)")
+    click.echo(f"Chat: open {plan.url} in a browser.")
     body = '{"message": {"content": "Hello, I am Ada"}}'
     click.echo(f"Try:  curl --json '{body}' '{plan.url}/conversations/?wait=20'")
     if plan.model.notice:

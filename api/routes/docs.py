@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, Response
 
 from api.answers import json_answer
 from api.json_route import JsonRoute
@@ -25,12 +25,6 @@ _MEDIA_TYPES = {
     "swagger-ui.css": "text/css",
     "favicon-32x32.png": "image/png",
 }
-
-
-@router.get("/", include_in_schema=False)
-async def root(_request: Request) -> Response:
-    """To the documentation, until there is a page."""
-    return RedirectResponse("/docs", status_code=307)
 
 
 @router.get("/docs", include_in_schema=False)

@@ -20,7 +20,7 @@ LOCKS = (
     "requirements-containers.txt",
     "requirements-local-model.txt",
 )
-SWAGGER = ROOT / "api" / "web" / "swagger"
+VENDORED = [ROOT / "api" / "web" / name for name in ("swagger", "vendor")]
 
 
 def _locked(name: str) -> dict[str, str]:
@@ -84,12 +84,26 @@ def test_the_locks_hold_what_pyproject_asks_for() -> None:
         assert stale == [], f"{lock} is stale: run make lock"
 
 
-def test_the_vendored_assets_are_those_their_page_records() -> None:
-    page = (SWAGGER / "README.md").read_text()
-    recorded = dict(re.findall(r"^\| `([^`]+)` \| `([0-9a-f]{64})` \|$", page, flags=re.MULTILINE))
+@pytest.mark.parametrize("folder", VENDORED, ids=lambda folder: str(folder.name))
+def test_the_vendored_assets_are_those_their_page_records(folder: Path) -> None:
+    page = (folder / "README.md").read_text()
+    recorded = dict(re.findall(r"^\| `([^`]+)` \|.* `([0-9a-f]{64})` \|$", page, flags=re.MULTILINE))
     present = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in SWAGGER.iterdir()
+        for path in folder.iterdir()
         if path.name != "README.md"
     }
     assert present == recorded
+
+
+def test_every_vendored_licence_is_in_the_wheel() -> None:
+    project = _pyproject()["project"]
+    assert isinstance(project, dict)
+    licences = {
+        str(path.relative_to(ROOT))
+        for folder in VENDORED
+        for path in folder.iterdir()
+        if path.suffix == ".LICENSE" or path.name in {"LICENSE", "NOTICE"}
+    }
+    listed = {str(path.relative_to(ROOT)) for pattern in project["license-files"] for path in ROOT.glob(pattern)}
+    assert {"LICENSE", *licences} == listed

@@ -21,7 +21,9 @@ from tests.integration.api.streaming import serving_gateway
 
 pytestmark = pytest.mark.anyio
 
-EVERYONES = {"/healthz", "/readyz", "/openapi.json", "/docs", "/errors/{code}"}
+EVERYONES = {"/", "/healthz", "/readyz", "/openapi.json", "/docs", "/errors/{code}"}
+# Files that anybody may have; the walk names none that is there.
+FILES = ("/docs", "/assets")
 # What each address takes; all others take an empty object.
 BODIES = {
     "ask-message/": {"content": "Hello"},
@@ -124,8 +126,8 @@ async def test_without_a_good_key_nothing_is_to_be_had_anywhere(locked: Gateway,
     for template, method, path in _walk(locked, names):
         for headers in bad:
             answer = await _answers(locked.client, method, path, headers)
-            if template in EVERYONES or template.startswith("/docs"):
-                assert answer.status_code < 400 or template.startswith("/docs"), (method, path)
+            if template in EVERYONES or template.startswith(FILES):
+                assert answer.status_code < 400 or template.startswith(FILES), (method, path)
                 break
             assert answer.status_code == 401, (method, path, headers)
             assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -159,7 +161,7 @@ async def test_a_key_is_good_for_its_scope_and_no_more(locked: Gateway, keys: Ke
     names = await _scene(locked, mine)
     _, narrow = await keys.make(scopes=frozenset({scope}))
     for template, method, path in _walk(locked, names):
-        if template in EVERYONES or template.startswith(("/docs", "/errors")) or template.endswith("/events/"):
+        if template in EVERYONES or template.startswith((*FILES, "/errors")) or template.endswith("/events/"):
             continue
         if template.startswith(("/keys", "/workers")):
             allowed = scope is Scope.ADMIN
@@ -250,7 +252,7 @@ async def test_a_browsers_token_is_good_for_its_conversation_alone(locked: Gatew
     for template, method, address in _walk(locked, names):
         if template.startswith("/conversations/{conversation_id}/") and method == "GET":
             continue
-        if template.endswith("/ask-message/") or template in EVERYONES or template.startswith(("/docs", "/errors")):
+        if template.endswith("/ask-message/") or template in EVERYONES or template.startswith((*FILES, "/errors")):
             continue
         answer = await _answers(locked.client, method, address, bearer, template=template)
         assert answer.status_code == 403, (method, address)

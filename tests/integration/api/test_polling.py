@@ -135,11 +135,6 @@ async def test_a_request_id_of_the_client_is_kept_if_it_is_harmless(gateway: Gat
         assert answer.headers["X-Request-ID"].startswith("req_")
 
 
-async def test_the_root_leads_to_the_documentation(gateway: Gateway) -> None:
-    answer = await gateway.client.get("/")
-    assert (answer.status_code, answer.headers["Location"]) == (307, "/docs")
-
-
 async def test_the_offered_models_begin_with_the_default(environment: pytest.MonkeyPatch, gateway: Gateway) -> None:
     del environment
     offered = await gateway.get("/models/")

@@ -1,0 +1,76 @@
+// Asking, from the click to the accepted turn: in the open conversation, in a new one, or in a copy of an earlier part.
+//
+// What is on its way is shown at once, and goes on after a reload of the tab.
+
+import { call } from "../base/api.js";
+import { answered, leftUnderWay, newRequest, post } from "./sending.js";
+
+export class Asking {
+  /** `{id, text, trouble}` for each message on its way; `id` is its conversation's, null for a new one. */
+  pending = [];
+
+  #session;
+  #onChange;
+  #onOpen;
+
+  /** `onChange()` is called when `pending` changes, `onOpen(conversation)` when one was made. */
+  constructor(session, { onChange, onOpen }) {
+    this.#session = session;
+    this.#onChange = onChange;
+    this.#onOpen = onOpen;
+  }
+
+  /** Asks in the open conversation, or in a new one with these settings. */
+  async ask(message, settings) {
+    const id = this.#session.id;
+    await this.#carryOut(
+      id === null
+        ? newRequest("/conversations/", { ...settings, message }, { kind: "create", text: message.content, id })
+        : newRequest(`/conversations/${id}/ask-message/`, message, { kind: "ask", text: message.content, id }),
+    );
+  }
+
+  /** Asks something else than was asked in this turn, in a copy of what came before it. */
+  async askInCopy(turn, message) {
+    const id = this.#session.id;
+    const about = { kind: "fork", text: message.content, id, message };
+    await this.#carryOut(newRequest(`/conversations/${id}/fork/`, { up_to_turn: turn - 1 }, about));
+  }
+
+  /** Goes on with what a reload has interrupted. */
+  async resume() {
+    await Promise.allSettled(leftUnderWay().map((request) => this.#carryOut(request)));
+  }
+
+  async #carryOut(request) {
+    const { kind, id = null, text = "", message } = request.about;
+    const shown = { id, text, trouble: null };
+    if (text) this.#change([...this.pending, shown]);
+    const onTrouble = (error) => {
+      shown.trouble = error.message;
+      this.#onChange();
+    };
+    try {
+      const answer = await post(request, { onTrouble });
+      if (kind === "ask") this.#session.takeTurn(answer);
+      if (kind === "create") this.#onOpen(answer);
+      if (kind === "fork") await this.#askInNew(answer, message, onTrouble);
+    } finally {
+      this.#change(this.pending.filter((other) => other !== shown));
+    }
+  }
+
+  async #askInNew(copy, message, onTrouble) {
+    const path = `/conversations/${copy.id}/`;
+    const request = newRequest(`${path}ask-message/`, message, { kind: "ask", text: message.content, id: copy.id });
+    const turn = await post(request, { onTrouble });
+    // A copy without a past is named by what it now begins with.
+    const named = turn.turn === 1 ? await answered(() => call("PATCH", path, { body: { title: null } })) : copy;
+    this.#onOpen({ ...copy, title: named.title, turn });
+  }
+
+  #change(pending) {
+    this.pending = pending;
+    this.#onChange();
+  }
+}

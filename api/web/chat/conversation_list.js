@@ -1,0 +1,94 @@
+// The conversations at the side: the newest ones, or those that a search finds.
+
+import { call } from "../base/api.js";
+import { createStore } from "../base/store.js";
+
+const PAGE = 30;
+const SOON_MS = 250;
+const CHANNEL = "asyncchat.conversations";
+
+const INITIAL = { items: [], cursor: null, query: "", isLoaded: false, error: null };
+
+function reduce(state, action) {
+  switch (action.type) {
+    case "searched":
+      return { ...INITIAL, query: action.query };
+    case "page": {
+      const kept = action.isNext ? state.items : [];
+      const known = new Set(kept.map((item) => item.id));
+      const items = [...kept, ...action.page.data.filter((item) => !known.has(item.id))];
+      return { ...state, items, cursor: action.page.next_cursor, isLoaded: true, error: null };
+    }
+    case "removed":
+      return { ...state, items: state.items.filter((item) => item.id !== action.id) };
+    case "renamed":
+      return { ...state, items: state.items.map((item) => (item.id === action.id ? { ...item, title: action.title } : item)) };
+    case "failed":
+      return { ...state, error: action.error };
+  }
+  throw new Error(action.type);
+}
+
+/** Keeps the list equal to what the server has, also when other tabs change it. */
+export class ConversationList {
+  store = createStore(reduce, INITIAL);
+
+  #soon = 0;
+  #channel = globalThis.BroadcastChannel ? new BroadcastChannel(CHANNEL) : null;
+
+  constructor() {
+    if (this.#channel) this.#channel.onmessage = () => this.#readSoon();
+    addEventListener("focus", () => this.#readSoon());
+  }
+
+  /** Something changed in this tab: the others look, too. */
+  changed() {
+    this.#channel?.postMessage("changed");
+    this.#readSoon();
+  }
+
+  /** Shows what is found, or everything for an empty query. */
+  search(query) {
+    this.store.dispatch({ type: "searched", query });
+    this.#readSoon();
+  }
+
+  async read() {
+    await this.#readPage(null);
+  }
+
+  async readMore() {
+    await this.#readPage(this.store.state.cursor);
+  }
+
+  async rename(id, title) {
+    this.store.dispatch({ type: "renamed", id, title });
+    await call("PATCH", `/conversations/${id}/`, { body: { title } });
+    this.changed();
+  }
+
+  async remove(id) {
+    await call("DELETE", `/conversations/${id}/`).catch((error) => {
+      if (error.status !== 404) throw error;
+    });
+    this.store.dispatch({ type: "removed", id });
+    this.changed();
+  }
+
+  #readSoon() {
+    clearTimeout(this.#soon);
+    this.#soon = setTimeout(() => this.read(), SOON_MS);
+  }
+
+  async #readPage(cursor) {
+    const { query } = this.store.state;
+    const parameters = new URLSearchParams({ limit: PAGE, ...(query && { q: query }), ...(cursor && { after: cursor }) });
+    try {
+      const page = await call("GET", `/conversations/?${parameters}`);
+      // Meanwhile another search may have begun.
+      if (query === this.store.state.query) this.store.dispatch({ type: "page", page, isNext: cursor !== null });
+    } catch (error) {
+      this.store.dispatch({ type: "failed", error });
+    }
+  }
+}

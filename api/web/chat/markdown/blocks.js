@@ -1,0 +1,21 @@
+// Markdown that is still coming, cut into blocks that can be shown for good and a tail that may change.
+
+import { lexer } from "../../vendor/marked.js";
+
+/**
+ * The blocks at the beginning of `text` that no later text can change, and what is left.
+ * The last block may go on: a paragraph by its next words, a list by its next item.
+ */
+export function settle(text) {
+  const tokens = lexer(text);
+  const last = tokens.findLastIndex((token) => token.type !== "space");
+  const blocks = [];
+  let at = 0;
+  for (const token of tokens.slice(0, Math.max(last, 0))) {
+    // The lexer writes some white space in another way. What it did not take as it is must wait for the end.
+    if (!text.startsWith(token.raw, at)) break;
+    at += token.raw.length;
+    if (token.type !== "space") blocks.push(token.raw);
+  }
+  return { blocks, rest: text.slice(at) };
+}

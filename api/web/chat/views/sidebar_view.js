@@ -1,0 +1,114 @@
+// The conversations at the side.
+
+import { askForLine, confirmed } from "../../base/dialogs.js";
+import { el, iconButton } from "../../base/dom.js";
+import { addressOf } from "../router.js";
+import { dayWords } from "../words.js";
+
+const TYPING_MS = 200;
+const UNTITLED = "Untitled";
+
+export class SidebarView {
+  #element;
+  #items;
+  #note;
+  #more;
+  #list;
+  #onRemoved;
+  #onError;
+  #shown = null;
+
+  /** `onRemoved(id)` hears that a conversation was deleted here, `onError(error)` that something did not work. */
+  constructor(element, list, { onRemoved, onError }) {
+    this.#element = element;
+    this.#list = list;
+    this.#onRemoved = onRemoved;
+    this.#onError = onError;
+    const named = (name) => element.querySelector(`[data-part="${name}"]`);
+    this.#items = named("items");
+    this.#note = named("note");
+    this.#more = named("more");
+    this.#more.addEventListener("click", () => list.readMore());
+    let soon = 0;
+    named("search").addEventListener("input", (event) => {
+      clearTimeout(soon);
+      const query = event.target.value.trim();
+      soon = setTimeout(() => list.search(query), TYPING_MS);
+    });
+  }
+
+  focusSearch() {
+    this.#element.querySelector('[data-part="search"]').focus();
+  }
+
+  /** Shows the list, with the open conversation marked. */
+  update(state, openId) {
+    const today = new Date().toDateString();
+    const key = [state, openId, today];
+    if (this.#shown?.every((part, index) => part === key[index])) return;
+    this.#shown = key;
+    const focused = this.#items.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const groups = Map.groupBy(state.items, (item) => dayWords(item.updated_at, Date.now()));
+    this.#items.replaceChildren(
+      ...[...groups].map(([day, items]) =>
+        el(
+          "section",
+          {},
+          el("h3", {}, day),
+          el("ul", {}, ...items.map((item) => this.#itemElement(item, item.id === openId))),
+        ),
+      ),
+    );
+    if (focused) this.#items.querySelector(`[data-key="${focused}"]`)?.focus();
+    this.#more.hidden = state.cursor === null;
+    this.#note.textContent = noteOf(state);
+    this.#note.hidden = this.#note.textContent === "";
+  }
+
+  #itemElement(item, isOpen) {
+    const title = item.title ?? UNTITLED;
+    const link = el(
+      "a",
+      { href: addressOf(item.id), title, "aria-current": isOpen ? "page" : null, data: { key: `open ${item.id}` } },
+      title,
+    );
+    return el(
+      "li",
+      { className: isOpen ? "is-open" : "" },
+      link,
+      iconButton("pencil", `Rename “${title}”`, () => this.#rename(item), { data: { key: `rename ${item.id}` } }),
+      iconButton("bin", `Delete “${title}”`, () => this.#remove(item), { data: { key: `delete ${item.id}` } }),
+    );
+  }
+
+  async #rename(item) {
+    const title = await askForLine({
+      title: "Rename the conversation",
+      label: "Title",
+      value: item.title ?? "",
+      confirm: "Rename",
+    });
+    if (title) await this.#list.rename(item.id, title).catch(this.#onError);
+  }
+
+  async #remove(item) {
+    const isSure = await confirmed({
+      title: "Delete the conversation?",
+      text: `“${item.title ?? UNTITLED}” and all of its messages are erased from the server. This cannot be undone.`,
+      confirm: "Delete",
+    });
+    if (!isSure) return;
+    try {
+      await this.#list.remove(item.id);
+      this.#onRemoved(item.id);
+    } catch (error) {
+      this.#onError(error);
+    }
+  }
+}
+
+function noteOf({ items, query, isLoaded, error }) {
+  if (error) return `The list could not be read. ${error.message}`;
+  if (items.length || !isLoaded) return "";
+  return query ? "Nothing was found." : "No conversations yet.";
+}

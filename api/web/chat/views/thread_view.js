@@ -1,0 +1,124 @@
+// All that was said, the newest at the bottom, which stays in sight unless somebody scrolls up to read.
+
+import { el, iconButton } from "../../base/dom.js";
+import { announce } from "../announcer.js";
+import { isLive, turnsAhead, turnsOf } from "../conversation_state.js";
+import { TurnView } from "./turn_view.js";
+
+// So near the end one reads along.
+const NEAR_PX = 60;
+
+export class ThreadView {
+  #scroller;
+  #turns = el("div", { className: "turns" });
+  #pending = el("div", { className: "turns" });
+  #earlier;
+  #toEnd;
+  #views = new Map();
+  #live = new Map();
+  #actions;
+  #isAtEnd = true;
+
+  /** `actions` are those of a TurnView, and readEarlier. */
+  constructor(scroller, actions) {
+    this.#scroller = scroller;
+    this.#actions = actions;
+    this.#earlier = el(
+      "button",
+      { type: "button", className: "button small earlier", hidden: true, on: { click: () => this.#readEarlier() } },
+      "Show earlier messages",
+    );
+    this.#toEnd = iconButton("right", "Go to the newest message", () => this.goToEnd(), { hidden: true });
+    this.#toEnd.classList.add("to-end");
+    scroller.append(this.#earlier, this.#turns, this.#pending);
+    scroller.after(this.#toEnd);
+    scroller.addEventListener("scroll", () => this.#lookWhere());
+    new ResizeObserver(() => this.#stay()).observe(scroller);
+  }
+
+  /** Forgets what was shown: another conversation is opened. */
+  clear() {
+    this.#views.clear();
+    this.#live.clear();
+    this.#turns.replaceChildren();
+    this.#isAtEnd = true;
+  }
+
+  /** Shows the state, and after it the messages that are still on their way. */
+  update(state, pending) {
+    const turns = turnsOf(state);
+    const now = Date.now();
+    this.#earlier.hidden = state.previous === null;
+    for (const [index, turn] of turns.entries()) {
+      this.#viewOf(turn, index).update(turn, {
+        isLast: index === turns.length - 1,
+        ahead: (reply) => (isLive(reply) ? turnsAhead(state, reply) : 0),
+        now,
+      });
+    }
+    this.#pending.replaceChildren(...pending.map(pendingElement));
+    this.#announceEnds(turns);
+    this.#stay();
+  }
+
+  /** From here on the end stays in sight. */
+  goToEnd() {
+    this.#isAtEnd = true;
+    this.#stay();
+  }
+
+  #viewOf(turn, index) {
+    let view = this.#views.get(turn.number);
+    if (!view) {
+      view = new TurnView(this.#actions);
+      this.#views.set(turn.number, view);
+      this.#turns.insertBefore(view.element, this.#turns.children[index] ?? null);
+    }
+    return view;
+  }
+
+  #announceEnds(turns) {
+    for (const { replies } of turns) {
+      for (const reply of replies) {
+        if (isLive(reply)) this.#live.set(reply.id, true);
+        else if (this.#live.delete(reply.id)) announce(endOf(reply));
+      }
+    }
+  }
+
+  async #readEarlier() {
+    const { scrollHeight, scrollTop } = this.#scroller;
+    this.#isAtEnd = false;
+    await this.#actions.readEarlier();
+    // What was in sight stays in sight.
+    requestAnimationFrame(() => {
+      this.#scroller.scrollTop = scrollTop + this.#scroller.scrollHeight - scrollHeight;
+    });
+  }
+
+  #lookWhere() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    this.#isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    this.#toEnd.hidden = this.#isAtEnd;
+  }
+
+  #stay() {
+    if (this.#isAtEnd) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    else this.#lookWhere();
+  }
+}
+
+function endOf(reply) {
+  if (reply.status === "failed") return `The answer failed: ${reply.error?.message ?? ""}`;
+  if (reply.status === "cancelled") return "The answer was stopped.";
+  return `Answer: ${reply.content}`;
+}
+
+function pendingElement({ text, trouble }) {
+  return el(
+    "section",
+    { className: "turn" },
+    el("article", { className: "said user is-pending", "aria-label": "You" }, el("div", { className: "said-text" }, text)),
+    el("p", { className: "reply-state" }, trouble ? `${trouble} Trying again…` : "Sending…"),
+  );
+}

@@ -1,0 +1,166 @@
+"""Talking: what a person does all day."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.browser.chat_page import ChatPage
+from tests.fixtures.up import Up
+
+Ask = Callable[..., str]
+
+
+def test_a_newcomer_asks_and_sees_the_answer_grow(chat: ChatPage, shoot: Callable[[ChatPage, str], None]) -> None:
+    expect(chat.page.get_by_text("The demo model answers.")).to_be_visible()
+    shoot(chat, "empty")
+    chat.page.get_by_role("button", name="Hello, I am Ada").click()
+    expect(chat.answer().locator(".prose.is-growing")).to_contain_text("Hello")
+    expect(chat.answer()).to_have_attribute("aria-busy", "true")
+    chat.finished("set OPENAI_API_KEY and restart to talk to a real one.")
+    expect(chat.page.get_by_role("heading", level=1)).to_have_text("Hello, I am Ada")
+    expect(chat.conversations.get_by_role("link", name="Hello, I am Ada")).to_have_attribute("aria-current", "page")
+    expect(chat.page.get_by_role("status").filter(has_text="Answer: Hello Ada")).to_be_attached()
+
+    chat.say("What is my name?")
+    chat.finished("Your name is Ada.")
+    chat.page.go_back()
+    expect(chat.page.get_by_text("What would you like to know?")).to_be_visible()
+    chat.page.go_forward()
+    chat.finished("Your name is Ada.")
+
+
+def test_stop_ends_the_answer_and_regenerate_makes_another(chat: ChatPage, up: Up) -> None:
+    chat.open(up.post("/conversations/", {"model": "demo-drip"})["id"])
+    chat.say("Hello, I am Ada")
+    expect(chat.answer().locator(".prose")).to_contain_text("Hello")
+    chat.stop_button.click()
+    expect(chat.answer()).to_contain_text("Stopped. This text is no part of the conversation.")
+    expect(chat.stop_button).to_be_hidden()
+
+    up.post(f"/conversations/{chat.conversation_id}/", {"model": "demo-fast"}, method="PATCH")
+    chat.page.reload()
+    chat.regenerate_button.click()
+    chat.finished("nice to meet you")
+    expect(chat.switcher).to_contain_text("2 of 2")
+    chat.page.get_by_role("button", name="Previous answer").click()
+    expect(chat.answer()).to_contain_text("Stopped.")
+
+
+def test_escape_stops_and_shift_enter_is_a_new_line(chat: ChatPage, up: Up) -> None:
+    chat.open(up.post("/conversations/", {"model": "demo-drip"})["id"])
+    chat.message.press_sequentially("one")
+    chat.message.press("Shift+Enter")
+    chat.message.press_sequentially("two")
+    chat.message.press("Enter")
+    expect(chat.thread.get_by_label("You").locator(".said-text")).to_have_text("one\ntwo")
+    expect(chat.stop_button).to_be_visible()
+    chat.message.press("Escape")
+    expect(chat.answer()).to_contain_text("Stopped.")
+
+
+def test_several_answers_stand_side_by_side_and_one_is_chosen(
+    chat: ChatPage, up: Up, shoot: Callable[[ChatPage, str], None]
+) -> None:
+    chat.page.get_by_label("How many answers").select_option("3")
+    chat.say("Hello, I am Ada")
+    expect(chat.answers.filter(visible=True)).to_have_count(3)
+    first, third = chat.answer(0), chat.answer(2)
+    third.get_by_role("button", name="Use this answer").click()
+    expect(third).to_contain_text("Goes on from here")
+    expect(first.get_by_role("button", name="Use this answer")).to_be_visible()
+    shoot(chat, "candidates")
+    replies = up.get(f"/replies/?conversation_id={chat.conversation_id}")["data"]
+    assert [reply["candidate"] for reply in replies if reply["selected"]] == [3]
+
+    chat.page.reload()
+    expect(chat.answer(2)).to_contain_text("Goes on from here")
+    chat.page.get_by_role("button", name="Show one at a time").click()
+    expect(chat.switcher).to_contain_text("3 of 3")
+
+
+def test_what_waits_says_for_what(chat: ChatPage, up: Up) -> None:
+    chat.open(up.post("/conversations/", {"model": "demo-drip"})["id"])
+    for text in ("one", "two", "three"):
+        chat.say(text)
+    expect(chat.answers).to_have_count(3)
+    expect(chat.answer(1)).to_contain_text("1 turn ahead")
+    expect(chat.answer(2)).to_contain_text("2 turns ahead")
+    chat.stop_button.click()
+    expect(chat.stop_button).to_be_hidden()
+
+
+def test_a_rate_limit_is_told_and_then_over(chat: ChatPage, up: Up) -> None:
+    chat.open(up.post("/conversations/", {"model": "demo-fail-429-once"})["id"])
+    chat.say("Hello, I am Ada")
+    expect(chat.answer()).to_contain_text(re.compile(r"Retrying in \d s: the model is rate limited"))
+    chat.finished("nice to meet you")
+
+
+def test_a_failure_comes_with_its_cure_and_can_be_tried_again(chat: ChatPage, up: Up) -> None:
+    chat.open(up.post("/conversations/", {"model": "demo-fail-401-once"})["id"])
+    chat.say("Hello, I am Ada")
+    expect(chat.answer()).to_contain_text("The model service refused the key.")
+    expect(chat.answer()).to_contain_text("sets a valid OPENAI_API_KEY")
+    chat.answer().get_by_role("button", name="Retry").click()
+    chat.finished("nice to meet you")
+
+
+def test_an_earlier_message_is_changed_in_a_copy(chat: ChatPage, ask: Ask, up: Up) -> None:
+    original = ask("Hello, I am Ada")
+    up.post(f"/conversations/{original}/ask-message/?wait=30", {"content": "What is my name?"})
+    chat.open(original)
+    chat.page.get_by_role("button", name="Edit and ask again in a copy").last.click()
+    edited = chat.page.get_by_role("textbox", name="Edited message")
+    edited.fill("What is 12 * 7?")
+    edited.press("Enter")
+    chat.finished("12 * 7 is 84.")
+    assert chat.conversation_id != original
+    expect(chat.thread).to_contain_text("Hello Ada, nice to meet you")
+    assert up.get(f"/conversations/{original}/")["messages"][2]["content"] == "What is my name?"
+
+
+def test_conversations_are_renamed_and_deleted(chat: ChatPage, ask: Ask) -> None:
+    chat.open(ask("Remember the milk"))
+    chat.conversations.get_by_role("button", name="Rename “Remember the milk”").click()
+    chat.page.get_by_label("Title").fill("Groceries")
+    chat.page.get_by_role("button", name="Rename", exact=True).click()
+    expect(chat.page.get_by_role("heading", level=1)).to_have_text("Groceries")
+    chat.conversations.get_by_role("button", name="Delete “Groceries”").click()
+    chat.page.get_by_role("button", name="Delete", exact=True).click()
+    expect(chat.conversations.get_by_role("link", name="Groceries")).to_have_count(0)
+    expect(chat.page.get_by_text("What would you like to know?")).to_be_visible()
+
+
+def test_instructions_and_model_hold_for_the_conversation(chat: ChatPage, up: Up) -> None:
+    chat.page.get_by_role("button", name="Settings of this conversation").click()
+    chat.page.get_by_label("Instructions").fill("Answer in French.")
+    chat.page.get_by_role("textbox", name="Model").fill("demo-transcript")
+    chat.page.get_by_role("button", name="Save").click()
+    chat.say("Hello")
+    chat.finished("Answer in French.")
+    made = up.get(f"/conversations/{chat.conversation_id}/")
+    assert (made["instructions"], made["model"]) == ("Answer in French.", "demo-transcript")
+
+
+def test_code_is_coloured_and_copied(chat: ChatPage, ask: Ask) -> None:
+    code = "def f(x):\n    return 'y'"
+    chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    chat.open(ask(f"```python\n{code}\n```", model="demo-echo"))
+    expect(chat.answer().locator(".hljs-keyword").first).to_have_text("def")
+    chat.page.get_by_role("button", name="Copy code").click()
+    chat.page.wait_for_function("async wanted => (await navigator.clipboard.readText()).trim() === wanted", arg=code)
+
+
+def test_an_old_conversation_is_read_page_by_page(chat: ChatPage, up: Up) -> None:
+    conversation = up.post("/conversations/", {})["id"]
+    for number in range(60):
+        up.post(f"/conversations/{conversation}/messages/", {"role": "user", "content": f"note {number:02}"})
+    chat.open(conversation)
+    expect(chat.thread.get_by_text("note 59")).to_be_in_viewport()
+    expect(chat.thread.get_by_text("note 09")).to_have_count(0)
+    chat.page.get_by_role("button", name="Show earlier messages").click()
+    expect(chat.thread.get_by_text("note 00")).to_be_visible()
+    expect(chat.page.get_by_role("button", name="Show earlier messages")).to_be_hidden()
