@@ -1,4 +1,4 @@
-"""What the three kinds of streams tell: of one reply, of one turn, of a whole conversation.
+"""What streams tell: of one reply, of one turn; that of a whole conversation stands on the same.
 
 Each tells its client its events as they come, and ends when there is nothing more to tell. Always in this order:
 listen, then read, then go on with what was heard.
@@ -13,19 +13,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection
 
 from api.dependencies import Resources
 from api.live.following import NOTHING, Follower, Told, place_of
 from api.live.listener import Listener
 from api.live.sse import PING, Tell, frame
-from api.rendering import Row, conversation_dict, message_dict
+from api.rendering import Row, message_dict
 from api.services import reading
-from api.services.reading import ConversationView
 from shared.errors import NotFound, StorageError
 from shared.reply_events import Cursor
 from shared.reply_status import ReplyStatus
-from shared.store import replies
 from shared.store.turns import Turn
 
 log = logging.getLogger(__name__)
@@ -34,9 +31,6 @@ log = logging.getLogger(__name__)
 BEHIND_SECONDS = 0.3
 # Without Redis the text is as fresh as the database has it.
 UNCONNECTED_SECONDS = 1.0
-NEWEST_MESSAGES = 50
-# How many messages and replies may come between two looks of a conversation's stream without being missed.
-NEW_MESSAGES = 100
 
 
 class Stream(ABC):
@@ -203,67 +197,6 @@ class TurnStream(Stream):
 
     def _cursor(self) -> str:
         return turn_cursor(self._told.values())
-
-
-class ConversationStream(Stream):
-    """Everything in a conversation, for as long as somebody listens. It begins with its state and has no cursor."""
-
-    _hears_changes = True
-    _hears_of_others = True
-
-    def __init__(self, resources: Resources, tenant_id: str, conversation_id: str) -> None:
-        super().__init__(resources, tenant_id, conversation_id)
-        self._last_turn = 0
-        # How far the newest replies had come when they were last looked at.
-        self._places: dict[str, Cursor] = {}
-        self._is_gone = False
-
-    async def _begin(self, tell: Tell) -> None:
-        found = await self._read()
-        if found is None:
-            return
-        view, self._places = found
-        for row in view.live_replies:
-            self._follow(row["id"], place_of(row))
-        self._last_turn = view.row["next_turn"] - 1
-        await tell(frame("snapshot", orjson.dumps({"conversation": conversation_dict(view)})))
-
-    async def _look(self, tell: Tell) -> None:
-        found = await self._read(newest=NEW_MESSAGES)
-        if found is not None:
-            view, places = found
-            for message in view.messages:
-                if message["turn"] > self._last_turn and message["reply_id"] is None:
-                    await tell(frame("message.created", orjson.dumps({"message": message_dict(message)})))
-            self._last_turn = view.row["next_turn"] - 1
-            for row in view.live_replies:
-                self._follow(row["id"], self._places.get(row["id"], NOTHING))
-            # Some may have come and gone since the last look.
-            for reply_id in reversed(places):
-                if places[reply_id] > self._places.get(reply_id, NOTHING):
-                    self._follow(reply_id, self._places.get(reply_id, NOTHING))
-            self._places = places
-        await self._catch_up(tell)
-        for reply_id in [key for key, follower in self._followers.items() if follower.is_over]:
-            self._places[reply_id] = self._followers.pop(reply_id).cursor
-
-    async def _read(self, *, newest: int = NEWEST_MESSAGES) -> tuple[ConversationView, dict[str, Cursor]] | None:
-        def read(connection: Connection) -> tuple[ConversationView, dict[str, Cursor]]:
-            view = reading.conversation(connection, self._tenant_id, self.conversation_id, newest=newest)
-            rows = replies.places(connection, self.conversation_id, limit=NEW_MESSAGES)
-            return view, {row["id"]: place_of(row) for row in rows}
-
-        try:
-            return await self._resources.database.read(read)
-        except NotFound:
-            self._is_gone = True
-            return None
-
-    def _frame(self, _follower: Follower, told: Told) -> bytes:
-        return frame(told.kind, told.data)
-
-    def _is_over(self) -> bool:
-        return self._is_gone
 
 
 def turn_cursor(cursors: Any) -> str:

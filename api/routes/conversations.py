@@ -21,7 +21,7 @@ from api.dependencies import (
     wait_of,
 )
 from api.json_route import JsonRoute
-from api.live.streams import ConversationStream
+from api.live.conversation_stream import ConversationStream
 from api.rendering import conversation_dict
 from api.routes.documentation import (
     BODY,

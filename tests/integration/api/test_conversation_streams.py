@@ -50,7 +50,7 @@ async def test_it_begins_with_the_conversation_and_no_event_has_an_id(
 async def test_it_goes_on_over_many_turns_and_hears_of_what_another_gateway_accepts(
     streams: ServedGateway, other: ServedGateway, speaking: StreamingWorker
 ) -> None:
-    conversation_id = await streams.new_conversation()
+    conversation_id = await streams.new_conversation(title="Tea")
     async with listening(streams.client, f"/conversations/{conversation_id}/events/") as stream:
         await stream.expect("snapshot")
         for number in range(3):
@@ -66,7 +66,7 @@ async def test_it_goes_on_over_many_turns_and_hears_of_what_another_gateway_acce
 
 
 async def test_an_appended_message_is_told(streams: ServedGateway, other: ServedGateway) -> None:
-    conversation_id = await streams.new_conversation()
+    conversation_id = await streams.new_conversation(title="Tea")
     async with listening(streams.client, f"/conversations/{conversation_id}/events/") as stream:
         await stream.expect("snapshot")
         for role in ("user", "assistant", "system"):
@@ -119,6 +119,32 @@ async def test_a_regeneration_is_told(streams: ServedGateway, speaking: Streamin
         await speaker.complete()
         told = await _until(stream, "reply.completed")
         assert told[-1].reply["content"] == "Something else"
+
+
+async def test_changed_settings_and_a_choice_are_told(
+    streams: ServedGateway, other: ServedGateway, speaking: StreamingWorker
+) -> None:
+    conversation_id = await streams.new_conversation(title="Tea")
+    path = f"/conversations/{conversation_id}/"
+    second = (await streams.ask(conversation_id, n=2))["replies"][1]["id"]
+    await speaking.answer_all()
+    async with listening(streams.client, f"{path}events/") as stream:
+        await stream.expect("snapshot")
+        await other.client.patch(path, json={"title": "Coffee"})
+        changed = (await stream.expect("conversation.changed")).data["conversation"]
+        assert changed == (await other.get("/conversations/"))["data"][0]
+        assert changed["title"] == "Coffee"
+        assert (await other.client.post(f"/replies/{second}/select/")).status_code == 200
+        assert (await stream.expect("reply.selected")).reply_id == second
+
+
+async def test_the_first_message_tells_the_title(streams: ServedGateway) -> None:
+    conversation_id = await streams.new_conversation()
+    async with listening(streams.client, f"/conversations/{conversation_id}/events/") as stream:
+        await stream.expect("snapshot")
+        await streams.ask(conversation_id, "Hello, I am Ada")
+        await stream.expect("message.created")
+        assert (await stream.expect("conversation.changed")).data["conversation"]["title"] == "Hello, I am Ada"
 
 
 async def test_deleting_the_conversation_ends_its_streams(streams: ServedGateway, other: ServedGateway) -> None:
