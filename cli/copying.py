@@ -43,7 +43,7 @@ def copy_database(source_url: str, target_url: str) -> list[Copied]:
     try:
         with _reading(target) as new:
             _require_empty(new)  # Looked at again below; nobody should have to wait to hear of it.
-        _refuse_live_processes(source)
+        refuse_live_processes(source)
         with _reading(source) as old, _writing(target) as new:
             _require_empty(new)
             for table in tables.ALL:
@@ -69,8 +69,8 @@ def _existing(database_url: str, role: str) -> URL:
     return url if path is None else url.set(database=str(path.resolve()))
 
 
-def _refuse_live_processes(source: URL) -> None:
-    """A process that ended without a word leaves a row whose beat stands still."""
+def refuse_live_processes(source: URL) -> None:
+    """Raises SettingsError if any process beats; one that ended without a word leaves a row whose beat stands still."""
     before = _beats(source)
     deadline = time.monotonic() + WATCH_SECONDS
     while before and time.monotonic() < deadline:

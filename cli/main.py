@@ -146,6 +146,29 @@ def copy(source: str, target: str) -> None:
 
 
 @commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(file: Path) -> None:
+    """Copy the SQLite database into a new FILE while everything runs."""
+    from cli.backup import back_up
+    from shared.settings import get_settings
+
+    click.echo(back_up(get_settings().database_url, file))
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def restore(file: Path) -> None:
+    """Put a backup in the place of the SQLite database while nothing runs.
+
+    What was there is kept beside it under another name.
+    """
+    from cli.backup import restore as put_back
+    from shared.settings import get_settings
+
+    click.echo(put_back(get_settings().database_url, file))
+
+
+@commands.command()
 @click.argument("role", type=click.Choice(["api", "worker"]))
 def health(role: str) -> None:
     """Tell whether this machine's gateway or worker does its work; exit code 1 if not."""
