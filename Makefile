@@ -23,16 +23,20 @@ DATABASES ?= $(if $(TESTS),sqlite,sqlite sqlite-rollback postgresql)
 on-sqlite-rollback := -m database tests/integration/shared tests/integration/cli tests/integration/worker/test_slots.py \
 	tests/e2e/test_main_job.py
 on-postgresql := -m "(database and not faults) or (quick and postgresql)"
+# Most tests wait for processes of their own, so that two runs of files beside each other take half as long. What is
+# named runs alone, for ARGS such as -x and --pdb.
+JOBS ?= $(if $(TESTS),,2)
+beside = $(if $(JOBS),--numprocesses=$(JOBS) --dist=loadfile)
 # $(call test-on-databases,RUN,OPTIONS): with REPORTS=FOLDER each leaves its junit.xml there.
 define test-on-databases
 	@failed=; $(foreach database,$(DATABASES), \
 		$(say) "Testing on $(database)"; \
 		TEST_DATABASE=$(database) $(1) -m pytest $(if $(REPORTS),--junitxml=$(REPORTS)/$(database).xml) \
-			$(or $(TESTS),$(on-$(database))) $(2) $(ARGS) || failed="$$failed $(database)";) \
+			$(beside) $(or $(TESTS),$(on-$(database))) $(2) $(ARGS) || failed="$$failed $(database)";) \
 	test -z "$$failed" || $(call fail,Failed on:$$failed)
 endef
 
-test: install-dev ## run the tests on every database (TESTS=tests/unit, ARGS="-x", DATABASES=postgresql)
+test: install-dev ## run the tests on every database (TESTS=tests/unit, ARGS="-x", JOBS=4, DATABASES=postgresql)
 	$(call test-on-databases,$(BIN)/python)
 
 # Each row of the fault matrix, with several seeds: half an hour.

@@ -48,8 +48,10 @@ class Listeners:
         """Listens to the end; the first connections are dropped after so many events each."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             for events in drop_after:
-                # The last event before a drop may have been the end, after which there is nothing to connect for.
-                if listened.shown.ended is None:
+                dropped = listened.drops
+                # A connection that broke by itself was not dropped. The last event before a drop may have been the
+                # end, after which there is nothing to connect for.
+                while listened.shown.ended is None and listened.drops == dropped:
                     await self.connect(listened, events=events)
             while listened.shown.ended is None:
                 await self.connect(listened)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from tests.faults.patience import until
 from tests.faults.witness import call_witness
 from tests.fixtures.demo_counts import open_streams
 from tests.fixtures.demo_process import DemoProcess
+from tests.fixtures.valkey import running_valkey
 
 # Far more than it takes to start or to stop.
 START_SECONDS = 240.0
@@ -205,6 +207,24 @@ class Installation:
             return {each for each in await self.database.read(workers.beats) if each.startswith("worker_")}
         except StorageError:
             return set()
+
+
+@contextmanager
+def gateways_and_worker(folder: Path, *environments: Mapping[str, str], database_url: str) -> Iterator[Installation]:
+    """A gateway in each of the environments and a worker, ready, for clients that many tests are.
+
+    With a Valkey of their own: on one that is shared this worker would answer the bells of other tests.
+    """
+    with running_valkey() as valkey, DemoProcess.started() as demo:
+        made = Installation(folder, database_url=database_url, redis_url=valkey.url, demo=demo)
+        for environment in environments:
+            made.add_gateway(environment=environment)
+        made.add_worker()
+        try:
+            asyncio.run(made.ready())
+            yield made
+        finally:
+            made.stop()
 
 
 def _refuse_the_dead(members: Sequence[Member]) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 import openai
 import pytest
 
-from tests.faults.installation import Installation
+from tests.faults.installation import Installation, gateways_and_worker
 from tests.fixtures.databases import Databases
-from tests.fixtures.demo_process import DemoProcess
-from tests.fixtures.valkey import Valkey
 
 SECONDS = 60.0
 # The second gateway offers some models only and serves one stream at a time.
@@ -20,22 +17,12 @@ PARTICULAR = {"ASYNCCHAT_MODEL": "demo-fast", "ASYNCCHAT_MODELS": "demo,demo-fai
 
 
 @pytest.fixture(scope="session")
-def installation(
-    databases: Databases, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Installation]:
+def installation(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Two gateways and a worker."""
     folder = tmp_path_factory.mktemp("sdk")
-    url = databases.new(folder)
-    with DemoProcess.started() as demo:
-        made = Installation(folder, database_url=url, redis_url=shared_valkey.url, demo=demo)
-        made.add_gateway(environment={"ASYNCCHAT_MODEL": "demo-fast"})
-        made.add_gateway(environment=PARTICULAR)
-        made.add_worker()
-        try:
-            asyncio.run(made.ready())
-            yield made
-        finally:
-            made.stop()
+    any_model = {"ASYNCCHAT_MODEL": "demo-fast"}
+    with gateways_and_worker(folder, any_model, PARTICULAR, database_url=databases.new(folder)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import subprocess
@@ -12,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.installation import Installation
+from tests.faults.installation import Installation, gateways_and_worker
 from tests.fixtures.databases import Databases
-from tests.fixtures.demo_process import DemoProcess
-from tests.fixtures.valkey import Valkey
 from tests.wire.asking import NODE_FOLDER, Asking
 from tests.wire.nginx import UPSTREAM, Nginx, find_nginx, running_nginx
 
@@ -59,24 +56,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def installation(
-    databases: Databases, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Installation]:
+def installation(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Two gateways and a worker. The second gateway closes every stream after a moment."""
     folder = tmp_path_factory.mktemp("wire")
-    url = databases.new(folder)
-    with DemoProcess.started() as demo:
-        made = Installation(folder, database_url=url, redis_url=shared_valkey.url, demo=demo)
-        # By itself nginx names what is behind it by its own name for that.
-        behind = {"ASYNCCHAT_ALLOWED_HOSTS": UPSTREAM}
-        made.add_gateway(environment=behind)
-        made.add_gateway(environment={"ASYNCCHAT_STREAM_SECONDS": SHORT_STREAM_SECONDS, **behind})
-        made.add_worker()
-        try:
-            asyncio.run(made.ready())
-            yield made
-        finally:
-            made.stop()
+    # By itself nginx names what is behind it by its own name for that.
+    behind = {"ASYNCCHAT_ALLOWED_HOSTS": UPSTREAM}
+    hasty = {"ASYNCCHAT_STREAM_SECONDS": SHORT_STREAM_SECONDS, **behind}
+    with gateways_and_worker(folder, behind, hasty, database_url=databases.new(folder)) as made:
+        yield made
 
 
 @pytest.fixture

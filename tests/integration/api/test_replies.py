@@ -17,7 +17,7 @@ async def test_a_failed_reply_says_why(gateway: Gateway, worker: PlayedWorker) -
     assert reply["status"] == "failed"
     assert reply["error"] == {"code": "rate_limited", "message": "Too many requests.", "retryable": True}
     assert reply["usage"] is None
-    assert (await gateway.get(f"/errors/{reply['error']['code']}"))["status"] is None
+    assert (await gateway.get(f"/errors/{reply['error']['code']}"))["code"] == "rate_limited"
 
 
 @pytest.mark.parametrize("reply_id", ["reply_01m8376nm1zqqnsr0dt18yp372", "reply_x", "conv_01m8376nm1zqqnsr0dt18yp372"])
