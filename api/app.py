@@ -7,7 +7,6 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import metadata
 
 from fastapi import FastAPI
 from sqlalchemy.exc import DBAPIError
@@ -40,6 +39,7 @@ from api.routes import (
     health,
     keys,
     messages,
+    metrics,
     models,
     pages,
     replies,
@@ -47,6 +47,7 @@ from api.routes import (
     turns,
     workers,
 )
+from api.services.backlog import Backlog
 from shared import logging as log_lines
 from shared.aftermath import Aftermath
 from shared.clock import now_ms
@@ -58,6 +59,7 @@ from shared.eraser import Eraser
 from shared.errors import AsyncChatError, SettingsError
 from shared.heartbeat import Heartbeat
 from shared.interpreter import collect_rarely, hand_over_quickly
+from shared.metrics import tell_build
 from shared.notices import Notifier
 from shared.redis_client import connect
 from shared.reply_events import LogBounds
@@ -66,12 +68,13 @@ from shared.store import keys as keys_store
 from shared.store.takeovers import Caps
 from shared.sweeper import Sweeper
 from shared.upkeep import Upkeep
+from shared.version import version
 
 # In the order in which requests look for their route: the busiest first.
 _MODULES = (
     *(turns, replies, candidates, conversations, messages, tokens, export, models),
     *(openai_responses, openai_conversations, openai_chat, openai_models),
-    *(end_users, keys, workers, health, docs, pages),
+    *(end_users, keys, workers, health, metrics, docs, pages),
 )
 STOP_SECONDS = 1.0
 EXPOSED_HEADERS = (
@@ -99,7 +102,7 @@ def create_app() -> FastAPI:
 def _application(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="Async Chat API",
-        version=_version(),
+        version=version(),
         description=DESCRIPTION,
         # Their routes themselves rather than include_router: the framework matches an included router twice.
         routes=_routes(),
@@ -138,13 +141,6 @@ def _routes() -> list[BaseRoute]:
     return [route for module in _MODULES for route in module.router.routes]
 
 
-def _version() -> str:
-    try:
-        return metadata.version("async-chat-api")
-    except metadata.PackageNotFoundError:
-        return "0"
-
-
 def _require_tables(settings: Settings) -> None:
     url = parse_url(settings.database_url)
     path = sqlite_path(url)
@@ -174,6 +170,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     """Starts everything, each part after what it leans on; the stack stops them in reverse."""
     hand_over_quickly()
     collect_rarely()
+    tell_build("api")
     database = Database(settings.database_url)
     database.start()
     stack.callback(database.stop)
@@ -217,6 +214,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         rates,
         open_requests,
         eraser,
+        Backlog(database),
     )
     sweeper.start()
     stack.push_async_callback(sweeper.stop)

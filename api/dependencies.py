@@ -19,6 +19,7 @@ from api.live.hub import Hub
 from api.live.sse import OpenStreams
 from api.open_requests import OpenRequests
 from api.rates import Rates
+from api.services.backlog import Backlog
 from shared.database.access import Database
 from shared.doorbell import Doorbell
 from shared.eraser import Eraser
@@ -75,6 +76,7 @@ class Resources:
     rates: Rates
     open_requests: OpenRequests
     eraser: Eraser
+    backlog: Backlog
 
     def announce(self, conversation_id: str) -> None:
         """Wakes whoever waits for this conversation, here and on every other gateway. Call it after the commit."""
@@ -94,6 +96,11 @@ def identity_of(request: Request) -> Identity:
     return identity
 
 
+def note_held(request: Request) -> None:
+    """The client asked to wait, so that how long it takes to answer says nothing of this server."""
+    request.scope["state"]["is_held"] = True
+
+
 def tenant_of(request: Request) -> str:
     """Whose things the request may see."""
     return identity_of(request).tenant_id
@@ -111,10 +118,13 @@ def wait_of(request: Request, wait: float | None) -> Wait:
     """`?wait=`, else `Prefer: wait=`, no longer than the server allows."""
     longest = resources_of(request).settings.max_wait_seconds
     if wait is not None:
+        if wait > 0:
+            note_held(request)
         return Wait(min(wait, longest), {})
     for header in request.headers.getlist("prefer"):
         for preference in header.split(","):
             if found := _PREFERRED_WAIT.fullmatch(preference.partition(";")[0].strip()):
+                note_held(request)
                 seconds = min(int(found[1]), longest)
                 return Wait(seconds, {"Preference-Applied": f"wait={seconds:g}"})
     return Wait(0, {})

@@ -15,7 +15,9 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import metrics
 from api.errors import CLIENT_CLOSED_REQUEST, problem_answer
+from shared import logging as log_lines
 
 access_log = logging.getLogger("api.access")
 log = logging.getLogger(__name__)
@@ -27,6 +29,8 @@ _PERSONAL = b"/end-users/"
 # Ids are told apart, not kept secret. Unlike the system's source of randomness this one costs no system call, in which
 # another thread would take the interpreter.
 _random = random.Random()
+# Asked for every few seconds, and of interest when it goes wrong.
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _VISIBLE_ASCII = re.compile(rb"[!-~]{1,128}")
 
 
@@ -42,12 +46,13 @@ class Edge:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, send)
+        log_lines.begin(request_id=exchange.request_id)
         try:
-            await self._app(_inner_scope(scope, exchange.request_id), receive, exchange.send)
+            await self._app(exchange.inner, receive, exchange.send)
         except ClientDisconnect:
             exchange.status = CLIENT_CLOSED_REQUEST
         except Exception:
-            log.exception("an unexpected error", extra={"request_id": exchange.request_id})
+            log.exception("an unexpected error")
             if exchange.status is not None:
                 raise  # The answer has begun: the server can only cut the connection.
             answer = problem_answer(
@@ -57,13 +62,13 @@ class Edge:
             )
             await answer(scope, receive, exchange.send)
         finally:
-            exchange.write_log_line()
+            exchange.conclude()
 
 
 class _Exchange:
     """One request and its answer, while they pass."""
 
-    __slots__ = ("_is_head", "_method", "_path", "_send", "_started", "request_id", "status")
+    __slots__ = ("_answered", "_is_head", "_method", "_path", "_send", "_started", "inner", "request_id", "status")
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._started = time.perf_counter()
@@ -75,11 +80,15 @@ class _Exchange:
         self._path = _PERSONAL + b"*/" if path.startswith(_PERSONAL) else path
         self.request_id = _request_id(scope)
         self.status: int | None = None
+        self._answered = 0.0
+        # What the routes see of it, and note in it.
+        self.inner = _inner_scope(scope, self.request_id)
 
     async def send(self, message: Message) -> None:
         """Passes one message on, with the headers that every answer has."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self._answered = time.perf_counter()
             headers = message["headers"]
             headers.append((b"x-request-id", self.request_id.encode()))
             if not any(name == b"cache-control" for name, _ in headers):
@@ -88,17 +97,26 @@ class _Exchange:
             message = {**message, "body": b""}
         await self._send(message)
 
-    def write_log_line(self) -> None:
+    def conclude(self) -> None:
+        """Counts it, and writes its line."""
+        route = getattr(self.inner.get("route"), "path", metrics.NO_ROUTE)
+        method = metrics.method_label(self._method)
+        metrics.HTTP_REQUESTS(method, route, self.status).inc()
+        if self._answered:
+            held = "yes" if self.inner["state"].get("is_held") else "no"
+            metrics.HTTP_SECONDS(method, route, held).observe(self._answered - self._started)
+        self._write_log_line(logging.DEBUG if route in _QUIET and self.status == 200 else logging.INFO)
+
+    def _write_log_line(self, level: int) -> None:
         """Who asked for what, and how it went; neither body nor query."""
-        if access_log.isEnabledFor(logging.INFO):
+        if access_log.isEnabledFor(level):
             extra: dict[str, Any] = {
                 "method": self._method,
                 "path": self._path.decode("latin-1"),
                 "status": self.status,
                 "ms": round((time.perf_counter() - self._started) * 1000, 1),
-                "request_id": self.request_id,
             }
-            access_log.info("request", extra=extra)
+            access_log.log(level, "request", extra=extra)
 
 
 def _request_id(scope: Scope) -> str:

@@ -16,9 +16,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from api import metrics
 from api.openai_compat.errors import NOT_SUPPORTED, error_answer, speaks_openai
 from api.problems import CATALOGUE
-from shared.errors import InvalidValue, OutcomeUnknown, RequestError, StorageBusy, StorageError
+from shared.errors import InvalidValue, RequestError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def problem_answer(
     """The answer for one error of the catalogue, in the dialect of the path."""
     problem = CATALOGUE[code]
     status = status or problem.status or 500
+    metrics.PROBLEMS(code).inc()
     if speaks_openai(scope.get("path", "")):
         return error_answer(code, status=status, message=detail, errors=errors, headers=headers)
     content = {
@@ -107,11 +109,7 @@ async def _on_storage_error(request: Request, error: Exception) -> Response:
 def storage_answer(scope: Scope, error: Exception) -> Response:
     """The answer when the database did not take part."""
     log.error("the database did not take part: %s", error)
-    code = "storage_unavailable"
-    if isinstance(error, StorageBusy):
-        code = "storage_busy"
-    elif isinstance(error, OutcomeUnknown):
-        code = "outcome_unknown"
+    code = error.code if isinstance(error, StorageError) else StorageError.code
     problem = CATALOGUE[code]
     detail = f"{problem.cause} {problem.cure}"
     return problem_answer(scope, code, detail=detail, headers={"Retry-After": "1"})

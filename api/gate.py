@@ -19,6 +19,7 @@ from api.rates import Kind, Taken
 from shared.api_keys import Scope
 from shared.conversation_tokens import is_token
 from shared.errors import StorageError, TooManyAtOnce
+from shared.metrics import is_metrics_token
 from shared.settings import Settings, is_loopback
 
 # Alive, ready, what explains the API, and the pages, which hold nothing and ask for a key: for everybody.
@@ -30,6 +31,7 @@ _HOME = frozenset({"localhost"})
 _LISTENING = "/events/"
 # Where a proxy says for whom it asks.
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"})
+_METRICS = "/metrics"
 
 
 class Refusal(Exception):
@@ -50,6 +52,7 @@ class Gate:
         self._is_open_to_all = settings.auth == "open"
         self._hosts = frozenset({*_HOME, settings.host.lower(), *(host.lower() for host in settings.allowed_hosts)})
         self._origins = frozenset(settings.cors_origins)
+        self._metrics_token = settings.metrics_token
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -91,6 +94,9 @@ class Gate:
 
     async def _identify(self, scope: AsgiScope) -> Identity:
         path, method = scope["path"], scope["method"]
+        if path == _METRICS and self._metrics_token:
+            self._require_metrics_token(scope, self._metrics_token)
+            return EVERYBODY
         if self._is_open and (self._is_open_to_all or _is_home(scope)):
             self._require_home(scope)
             if not self._is_open_to_all and not _is_public(path, method):
@@ -108,7 +114,18 @@ class Gate:
             raise Refusal("forbidden", "This token is good for asking, reading and listening in its conversation only.")
         if not identity.may(needed):
             raise Refusal("forbidden", f"This key has not the scope `{needed}`, which this takes.")
+        if path == _METRICS:
+            raise Refusal(
+                "forbidden",
+                "The metrics are about all tenants, and no key is good for them: set ASYNCCHAT_METRICS_TOKEN and send "
+                "it as Bearer.",
+            )
         return identity
+
+    def _require_metrics_token(self, scope: AsgiScope, token: str) -> None:
+        given = set(_values(scope, b"authorization"))
+        if len(given) != 1 or not is_metrics_token(given.pop(), token):
+            raise _unauthorized("This takes the ASYNCCHAT_METRICS_TOKEN: `Authorization: Bearer …`.")
 
     def _require_home(self, scope: AsgiScope) -> None:
         """Refuses what a web page elsewhere may have a browser send here, also by a name that leads here."""

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.json_body import read_object
+from shared import logging as log_lines
 
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 
@@ -36,6 +37,7 @@ class JsonRoute(APIRoute):
             raise TypeError(f"{self.path}: a JsonRoute takes no dependencies and no headers")
         parameters = _Parameters(self)
         body = _Body(self)
+        ids = [field.name for field in self.dependant.path_params if field.name.endswith("_id")]
 
         async def handle(request: Request) -> Response:
             values: dict[str, Any] = {}
@@ -46,6 +48,7 @@ class JsonRoute(APIRoute):
             values |= parameters.check(request, mistakes)
             if mistakes:
                 raise RequestValidationError(mistakes, body=body_of(request))
+            log_lines.add(**{name: request.path_params[name] for name in ids})
             if request_name is not None:
                 values[request_name] = request
             answer: Response = await endpoint(**values)

@@ -39,6 +39,7 @@ class Plan:
     environment: dict[str, str]
     drain_seconds: float
     valkey: EmbeddedValkey | None
+    worker_metrics_port: int | None = None
 
     @property
     def url(self) -> str:
@@ -64,7 +65,8 @@ class Plan:
         for number in range(1, self.workers + 1):
             name = f"worker-{number}"
             command = python_module("cli.gated_celery", str(gate_fd), *celery_worker_arguments(node=name))
-            yield self._program(name, command, WORKER, pass_fds=(gate_fd,))
+            program = self._program(name, command, WORKER, pass_fds=(gate_fd,))
+            yield replace(program, environment=self.environment | self._metrics_port(number))
         address = ("--host", self.host, "--port", str(self.port))
         command = python_module("cli", "api", *address, "--gate-fd", str(gate_fd))
         yield self._program("api", command, API, pass_fds=(gate_fd,))
@@ -74,6 +76,12 @@ class Plan:
         if self.model.local_port is not None:
             command = python_module("cli.local_model", "--port", str(self.model.local_port))
             yield self._program("local-model", command, MODEL)
+
+    def _metrics_port(self, number: int) -> dict[str, str]:
+        """Each worker serves its metrics on a port of its own: the one that is set, and those after it."""
+        if self.worker_metrics_port is None:
+            return {}
+        return {"ASYNCCHAT_WORKER_METRICS_PORT": str(self.worker_metrics_port + number - 1)}
 
     def model_answers(self) -> bool:
         """Whether the model can be asked. Only weights on this machine must be read first."""
@@ -110,7 +118,8 @@ def make_plan(
         find_binary()
         valkey = EmbeddedValkey.in_directory(directory / "valkey")
         environment["REDIS_URL"] = valkey.redis_url
-    return Plan(*address, directory, workers, model, environment, drain_seconds, valkey)
+    port = settings.worker_metrics_port
+    return Plan(*address, directory, workers, model, environment, drain_seconds, valkey, port)
 
 
 def _sqlite_url(directory: Path) -> str:

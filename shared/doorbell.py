@@ -17,6 +17,7 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from shared import metrics
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,8 @@ class Doorbell:
     def ring(self, reply_ids: Sequence[str]) -> None:
         """Asks for a worker for each of these replies. Never blocks and never raises."""
         with self._wake:
+            if (too_many := len(self._pending) + len(reply_ids) - _MAX_PENDING) > 0:
+                metrics.BELLS("dropped").inc(too_many)
             self._pending.extend(reply_ids)
             self._wake.notify()
 
@@ -108,8 +111,10 @@ class Doorbell:
             try:
                 self._send(reply_ids)
             except Exception as error:  # noqa: BLE001  Without this thread no bell would ring any more.
+                metrics.BELLS("failed").inc(len(reply_ids))
                 self._give_up(error)
             else:
+                metrics.BELLS("rung").inc(len(reply_ids))
                 if self.last_error is not None:
                     log.warning("the doorbell rings again")
                 self.last_error = None
@@ -142,6 +147,7 @@ class Doorbell:
         if producer is not None:
             producer.connection.collect()
         with self._wake:
+            metrics.BELLS("dropped").inc(len(self._pending))
             self._pending.clear()
         # Last, so that whoever sees it and rings again is not dropped with the rest.
         self.last_error = str(error) or type(error).__name__

@@ -132,11 +132,15 @@ class IdempotencyMismatch(RequestError):
 
 
 class StorageError(AsyncChatError):
-    """The database could not answer. Trying again later may help."""
+    """The database could not answer. Trying again later may help. `code` is the public error code."""
+
+    code = "storage_unavailable"
 
 
 class StorageBusy(StorageError):
     """The write did not begin in time and was withdrawn. Nothing was stored."""
+
+    code = "storage_busy"
 
 
 class StorageUnavailable(StorageError):
@@ -145,3 +149,5 @@ class StorageUnavailable(StorageError):
 
 class OutcomeUnknown(StorageError):
     """The connection was lost while committing. Whether it was stored is not known."""
+
+    code = "outcome_unknown"

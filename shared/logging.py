@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +16,24 @@ from shared.settings import Settings
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
+_about: ContextVar[dict[str, Any] | None] = ContextVar("about", default=None)
+
+
+def begin(**ids: object) -> None:
+    """What all lines carry from now on that this task writes, or a task that it starts: the ids of what it is about."""
+    _about.set(ids)
+
+
+def add(**ids: object) -> None:
+    """More of that, once it is known."""
+    about = _about.get()
+    if about is not None:
+        about.update(ids)
+
+
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+    own = {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+    return own | (_about.get() or {})
 
 
 def _time(record: logging.LogRecord) -> str:

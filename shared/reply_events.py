@@ -43,6 +43,11 @@ class EventKind(StrEnum):
         return cls(f"reply.{status}")
 
     @property
+    def status(self) -> ReplyStatus:
+        """The status that `of_status` was given."""
+        return ReplyStatus(self.removeprefix("reply."))
+
+    @property
     def is_terminal(self) -> bool:
         """Whether nothing follows it."""
         return self in _TERMINAL

@@ -63,6 +63,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 
+    # What `/metrics` asks for, on a gateway and where a worker serves it.
+    metrics_token: str | None = Field(None, pattern=r"^[!-~]{8,}$", repr=False)
+    worker_metrics_host: str = "127.0.0.1"
+    worker_metrics_port: int | None = Field(None, ge=1, le=65535)
+
     # Who may use the server: `keys`, or `open` to whoever reaches it. Unset, it is open on this machine's own address.
     auth: Literal["keys", "open"] | None = None
     # Further names under which an open server is reached, and web pages that may use it from elsewhere.

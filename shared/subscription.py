@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from shared import metrics
 from shared.background import end, is_cancelled
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Subscription:
 
     def start(self) -> None:
         """Starts connecting."""
+        metrics.SUBSCRIPTION_CONNECTED.set_function(lambda: self.is_connected)
         self._task = asyncio.create_task(self._run_forever(), name="subscription")
 
     async def stop(self) -> None:
@@ -176,6 +178,7 @@ class Subscription:
         if not self._is_reachable:
             log.warning("Redis is back")
         self._is_reachable = self.is_connected = True
+        metrics.SUBSCRIPTION_CONNECTS.inc()
         self._on_turn()
 
     def _name_of(self, channel: bytes) -> str:

@@ -15,11 +15,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from shared import metrics
 from shared.clock import now_ms
 from shared.crash_points import crash_point
 from shared.database.access import Database
 from shared.errors import StorageError
 from shared.heartbeat import Heartbeat
+from shared.reply_status import AttemptOutcome
 from shared.store import takeovers, workers
 from shared.store.moves import Lost
 from shared.store.takeovers import Caps, Moved
@@ -32,6 +34,8 @@ DEAD_SECONDS = 6.0
 MAX_GAP_SECONDS = 3.0
 # More than this are left for the next sweep, a moment later.
 OVERDUE_AT_ONCE = 500
+# Why a reply is moved, for the metrics.
+DEAD, LATE = "worker_died", "deadline"
 
 
 @dataclass(slots=True)
@@ -105,6 +109,7 @@ class Sweeper:
 
     def start(self) -> None:
         """Starts sweeping."""
+        metrics.SWEEPER_AGE.set_function(self.seconds_since_sweep)
         self._task = asyncio.create_task(self._sweep_forever(), name="sweeper")
 
     async def stop(self) -> None:
@@ -147,7 +152,7 @@ class Sweeper:
             crash_point("sweeper.take_over.committed")
             if moved:
                 log.warning("took over %d replies from %s, which is dead", len(moved), process_id)
-            self._tell(moved)
+            self._tell(moved, reason=DEAD)
         if findings.has_stamps_from_future:
             log.warning("the clock was set back: what was queued before is made due again")
             await self._database.write(takeovers.stamp_again, now=now_ms())
@@ -155,8 +160,15 @@ class Sweeper:
 
     async def _expire(self, overdue: Row[Any]) -> None:
         with contextlib.suppress(Lost):  # It ended, or another sweeper was first.
-            self._tell([await self._database.write(takeovers.expire, overdue, now=now_ms())])
+            self._tell([await self._database.write(takeovers.expire, overdue, now=now_ms())], reason=LATE)
 
-    def _tell(self, moved: list[Moved]) -> None:
+    def _tell(self, moved: list[Moved], *, reason: str) -> None:
+        for each in moved:
+            code = each.code or metrics.NO_CODE
+            metrics.SWEPT(reason, each.status).inc()
+            if each.lost is not None:
+                metrics.ATTEMPTS(AttemptOutcome.LOST if reason == DEAD else each.status, code).inc()
+            if each.status.is_terminal:
+                metrics.FINISHED(each.status, code).inc()
         if moved:
             self._on_moved(moved)

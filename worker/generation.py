@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from shared.store import moves
 from shared.store.claims import Claim
 from shared.store.moves import Lost
 from worker import prompt
+from worker.attempt_report import AttemptReport
 from worker.model_client import Finished, ModelClient, ModelRequest
 from worker.model_failure import ModelFailure, filtered, timed_out
 from worker.reply_stream import Pacer, ReplyStream
@@ -61,8 +61,8 @@ class Generation:
         self.claim = claim
         self._bench = bench
         self.stream = ReplyStream(claim, bench.notifier, bench.pacer)
+        self.report = AttemptReport(claim, bench.settings)
         self._saved = self.stream.cursor
-        self._began = time.monotonic()
         self._prompt: list[prompt.Message] = []
         self._is_stopped = False
         self._is_abandoned = False
@@ -72,6 +72,7 @@ class Generation:
 
     async def run(self) -> None:
         """Makes the attempt. Cancelled, it writes nothing: whoever cancels decides what becomes of the reply."""
+        self.report.begin()
         self.stream.start()
         await self._conclude(self._attempt())
 
@@ -92,20 +93,11 @@ class Generation:
         try:
             status = await ending
         except Lost:
-            log.warning("gave up a reply that is somebody else's now", extra={"reply_id": claim.reply_id})
+            log.warning("gave up a reply that is somebody else's now")
             return
         self.is_settled = True
         crash_point("worker.finish.committed" if status.is_terminal else "worker.requeue.committed")
         self._bench.notifier.announce(claim.conversation_id)
-        log.info(
-            "attempt ended",
-            extra={
-                "reply_id": claim.reply_id,
-                "attempt": claim.attempt,
-                "status": str(status),
-                "seconds": round(time.monotonic() - self._began, 3),
-            },
-        )
 
     async def save_partial(self) -> bool:
         """Stores the text so far if there is more of it. False if the reply is somebody else's now."""
@@ -140,7 +132,7 @@ class Generation:
         except Lost:
             raise
         except Exception:
-            log.exception("an attempt failed unexpectedly", extra={"reply_id": self.claim.reply_id})
+            log.exception("an attempt failed unexpectedly")
             return await self._end_or_try_again(_BROKEN)
 
     async def _ask_model(self) -> Finished:
@@ -152,6 +144,7 @@ class Generation:
                 if self._is_stopped:
                     raise _Stopped
                 self._prompt = await self._read_prompt()
+                self.report.call()
                 request = ModelRequest(self.claim.model, self._prompt, self.claim.parameters)
                 return await self._bench.model.stream(request, on_text=self._take)
         except TimeoutError:
@@ -164,6 +157,7 @@ class Generation:
             self._bound = None
 
     def _take(self, text: str) -> None:
+        self.report.hear()
         self.stream.take(text)
         crash_point("worker.text.received")
 
@@ -181,7 +175,7 @@ class Generation:
             try:
                 return await self._bench.database.read(prompt.build, self.claim, budget=budget)
             except StorageError as error:
-                log.warning("could not read the history: %s", error, extra={"reply_id": self.claim.reply_id})
+                log.warning("could not read the history: %s", error)
                 await asyncio.sleep(STORE_AGAIN_SECONDS)
 
     def _ending(self, finished: Finished) -> Ending:
@@ -214,11 +208,7 @@ class Generation:
         next_at = now + int(1000 * (failed.retry_after or backoff_seconds(claim.tries, settings.retry_base_seconds)))
         if next_at >= claim.deadline_at:
             return await self._fail(failure)
-        log.info(
-            "trying again later: %s",
-            failure.message,
-            extra={"reply_id": claim.reply_id, "attempt": claim.attempt, "code": str(failure.code)},
-        )
+        log.info("trying again later: %s", failure.message)
         self.stream.flush()
         status = await self._store(
             moves.requeue,
@@ -229,6 +219,7 @@ class Generation:
             failure=failure,
             sent=self.stream.said_in_vain(),
         )
+        self.report.end(status, outcome=AttemptOutcome.RETRIED, failure=failure)
         self.stream.leave(status)
         return status
 
@@ -245,6 +236,7 @@ class Generation:
             stream.flush()
             status = await self._store(moves.finish, self.claim, ending, sent=stream.said())
             stream.end(status)
+        self.report.end(status, failure=ending.failure, usage=ending.usage)
         return status
 
     async def _store(self, move: Callable[..., ReplyStatus], *args: Any, **kwargs: Any) -> ReplyStatus:
@@ -253,7 +245,7 @@ class Generation:
             try:
                 return await self._bench.database.write(move, *args, **kwargs, now=now_ms())
             except StorageError as error:
-                log.warning("will store this again: %s", error, extra={"reply_id": self.claim.reply_id})
+                log.warning("will store this again: %s", error)
                 await asyncio.sleep(STORE_AGAIN_SECONDS)
 
 

@@ -14,6 +14,7 @@ from shared.doorbell import Doorbell
 from shared.errors import SettingsError
 from shared.heartbeat import Heartbeat
 from shared.interpreter import hand_over_quickly
+from shared.metrics import tell_build
 from shared.notices import CHANNEL_PREFIX, STOPS, Notifier
 from shared.reply_events import LogBounds
 from shared.settings import Settings
@@ -22,6 +23,7 @@ from shared.subscription import Subscription
 from shared.sweeper import Sweeper
 from worker.generation import Workbench
 from worker.loop import LoopThread
+from worker.metrics_server import MetricsServer
 from worker.model_client import OpenAIModelClient
 from worker.reply_stream import Pacer
 from worker.slots import Slots
@@ -38,6 +40,7 @@ class WorkerProcess:
         self._thread = LoopThread()
         self._database = Database(settings.database_url)
         self._doorbell = Doorbell(settings)
+        self._metrics = MetricsServer(settings)
         self._drained: asyncio.Task[None] | None = None
         self._redis: Redis
         self._notifier: Notifier
@@ -56,8 +59,10 @@ class WorkerProcess:
             StorageError: the database does not answer.
         """
         hand_over_quickly()
+        tell_build("worker")
         self._thread.start()
         self._thread.run(self._start())
+        self._metrics.start()
 
     def answer(self, bells: int) -> None:
         """See `Slots.answer`; called from one of Celery's threads."""
@@ -70,6 +75,7 @@ class WorkerProcess:
     def stop(self) -> None:
         """Drains, if that has not begun yet, then ends everything in good order."""
         self._thread.run(self._stop())
+        self._metrics.stop()
         self._doorbell.stop()
         self._database.stop()
         self._thread.stop()

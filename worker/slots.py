@@ -20,6 +20,7 @@ from shared.reply_status import AttemptOutcome
 from shared.store import claims, moves, stops, takeovers
 from shared.store.claims import Claim, ProcessGone
 from shared.store.moves import Lost
+from worker import metrics
 from worker.generation import Generation, Workbench
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ class Slots:
 
     def start(self) -> None:
         """Starts looking for work once a second."""
+        metrics.SLOTS.labels("used").set_function(lambda: len(self._running) + self._claiming)
+        metrics.SLOTS.labels("free").set_function(lambda: self.free)
         self._loops = [
             asyncio.create_task(self._tick_forever(), name="tick"),
             asyncio.create_task(self._check_forever(), name="check"),
@@ -288,6 +291,6 @@ class Slots:
             log.warning("could not hand a reply back; others will take it over: %s", error)
             return
         stream.leave(status)
-        log.info("handed back", extra={"reply_id": claim.reply_id, "attempt": claim.attempt})
+        generation.report.end(status, outcome=AttemptOutcome.HANDED_BACK)
         self._doorbell.ring([claim.reply_id])
         self._bench.notifier.announce(claim.conversation_id)

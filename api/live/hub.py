@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from api import metrics
 from api.live.listener import Listener
 from api.live.watch import Watch
 from shared import notices, reply_events
@@ -80,6 +81,8 @@ class Hub:
 
     def start(self) -> None:
         """Starts listening. Redis need not be there."""
+        metrics.HUB_CHANNELS.set_function(lambda: self.watched)
+        metrics.HUB_MEMBERS.set_function(lambda: sum(len(topic.members) for topic in list(self._topics.values())))
         self._subscription.start()
         self._tasks = [
             asyncio.create_task(self._poll_forever(), name="hub"),

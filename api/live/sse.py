@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api import metrics
 from api.open_requests import OpenRequest
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class OpenStreams:
     def __init__(self, most: int) -> None:
         self._most = most
         self.count = 0
+        metrics.STREAMS_OPEN.set_function(lambda: self.count)
 
     @property
     def is_full(self) -> bool:
@@ -85,6 +87,8 @@ class EventStreamAnswer(Response):
         del self.headers["content-length"]
         self._stream = stream
         self._streams = streams
+        # How it ends, for the metrics: all is told, or its time or the process is over.
+        self._end = "served"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers."""
@@ -98,6 +102,7 @@ class EventStreamAnswer(Response):
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             except TimeoutError:
                 log.info("a stream's client has read nothing for %g seconds and is given up", STALLED_SECONDS)
+                self._end = "slow_reader"
                 raise ClientDisconnect from None
 
         with self._streams.counted():
@@ -105,8 +110,14 @@ class EventStreamAnswer(Response):
             leaving = asyncio.create_task(self._end_when_gone(receive), name="event stream's client")
             try:
                 await self._stream.run(tell)
+            except ClientDisconnect:
+                raise
+            except Exception:
+                self._end = "error"
+                raise
             finally:
                 leaving.cancel()
+                metrics.STREAMS_ENDED(self._end).inc()
             if _is_ended(scope):
                 # Not as if everything had been told.
                 raise ClientDisconnect
@@ -115,6 +126,7 @@ class EventStreamAnswer(Response):
     async def _end_when_gone(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
+        self._end = "client_left"
         self._stream.end()
 
 

@@ -92,7 +92,7 @@ async def regenerate(
         Making("turn", make=make, id_of=lambda turn: turn.resource_id, find=turn_finder(tenant_id)),
     )
     if made.is_new:
-        ring(resources, made.result.replies[-1:])
+        ring(resources, made.result.replies[-1:], by="regenerate")
         resources.announce(made.result.conversation_id)
     return made.result
 
@@ -130,7 +130,7 @@ async def retry(
         row = made.result
         event = reply_events.moved(reply_id, Cursor(row["token"], 0), ReplyStatus(row["status"]))
         resources.notifier.tell_event(row["conversation_id"], event)
-        ring(resources, [row])
+        ring(resources, [row], by="retry")
         resources.announce(made.result["conversation_id"])
     return made.result
 

@@ -70,7 +70,7 @@ async def create(
     if turn is None:
         return made.result
     if made.is_new:
-        ring(resources, turn.replies)
+        ring(resources, turn.replies, by="ask")
     if patience.seconds <= 0:
         return made.result
     await wait_for_turn(resources, tenant_id, turn, patience=patience)

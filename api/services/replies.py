@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from sqlalchemy import Connection
 from starlette.types import Receive
 
+from api import metrics
 from api.dependencies import Resources
 from api.live.waiting import Awaited, wait_until
 from api.rendering import Row, is_live
 from api.schemas.requests import AskBody
 from api.services import reading
 from api.services.keyed_write import Making, write_once
+from shared import logging as log_lines
 from shared.clock import now_ms
 from shared.crash_points import crash_point
 from shared.errors import NotFound
+from shared.metrics import FINISHED, NO_CODE
 from shared.reply_status import ReplyStatus
 from shared.settings import Settings
 from shared.store import replies, turns
@@ -96,7 +100,7 @@ async def ask_in(
     if made.is_new:
         turn = made.result
         tell_stopped(resources, turn.conversation_id, turn.stopped)
-        ring(resources, turn.replies)
+        ring(resources, turn.replies, by="ask")
         resources.announce(turn.conversation_id)
     return made.result
 
@@ -106,6 +110,7 @@ def tell_stopped(resources: Resources, conversation_id: str, stopped: Stopped) -
     for reply_id in stopped.running:
         resources.notifier.tell_stop(reply_id)
     for event in stopped.events:
+        FINISHED(event.kind.status, NO_CODE).inc()
         resources.notifier.tell_event(conversation_id, event)
 
 
@@ -119,9 +124,14 @@ def turn_finder(tenant_id: str) -> Callable[[Connection, str], Turn]:
     return find
 
 
-def ring(resources: Resources, rows: Sequence[Row]) -> None:
-    """Brings a worker for the replies. Never waits."""
-    resources.doorbell.ring([row["id"] for row in rows])
+def ring(resources: Resources, rows: Sequence[Row], *, by: Literal["ask", "regenerate", "retry"]) -> None:
+    """Brings a worker for the replies, which were just accepted. Never waits."""
+    ids = [row["id"] for row in rows]
+    log_lines.add(conversation_id=rows[0]["conversation_id"], reply_id=",".join(ids))
+    metrics.REPLIES(by).inc(len(ids))
+    if by == "ask":
+        metrics.MESSAGES.inc()
+    resources.doorbell.ring(ids)
 
 
 async def wait_for_turn(resources: Resources, tenant_id: str, present: Turn, *, patience: Patience) -> Turn:

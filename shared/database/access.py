@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from shared import metrics
 from shared.database.engine import (
     SqliteMode,
     checkpoint_sqlite,
@@ -25,7 +27,7 @@ from shared.database.engine import (
 )
 from shared.database.file_lock import FileLock
 from shared.database.writer import Writer
-from shared.errors import SettingsError, StorageUnavailable
+from shared.errors import SettingsError, StorageError, StorageUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,6 +59,7 @@ class Database:
     def start(self) -> None:
         """Starts the writing thread."""
         self.writer.start()
+        metrics.WRITER_QUEUE.set_function(lambda: self.writer.waiting)
 
     def stop(self) -> None:
         """Writes what was asked for, then closes every connection. Call it when nothing uses the database any more."""
@@ -73,7 +76,14 @@ class Database:
         Raises:
             StorageError: it was not stored, or (OutcomeUnknown) nobody knows.
         """
-        return cast(T, await self.writer.write(function, *args, **kwargs))
+        began = time.perf_counter()
+        try:
+            return cast(T, await self.writer.write(function, *args, **kwargs))
+        except StorageError as error:
+            metrics.DATABASE_ERRORS("write", error.code).inc()
+            raise
+        finally:
+            metrics.DATABASE_WRITE.observe(time.perf_counter() - began)
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `function(connection, …)` on one snapshot of the database, a second time if the connection was lost.
@@ -82,7 +92,14 @@ class Database:
             StorageUnavailable: the database did not answer.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read, function, args, kwargs)
+        began = time.perf_counter()
+        try:
+            return await loop.run_in_executor(self._readers, self._read, function, args, kwargs)
+        except StorageError as error:
+            metrics.DATABASE_ERRORS("read", error.code).inc()
+            raise
+        finally:
+            metrics.DATABASE_READ.observe(time.perf_counter() - began)
 
     def log_bytes(self) -> int:
         """How long SQLite's write-ahead log is; 0 where there is none."""

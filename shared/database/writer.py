@@ -10,6 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError, SQLAlchemyError
 
+from shared import metrics
 from shared.database import postgresql
 from shared.database.engine import first_line
 from shared.database.file_lock import FileLock
@@ -80,6 +82,11 @@ class Writer:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for the next transaction."""
+        return self._calls.qsize()
+
     async def write(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         """Runs `function(connection, …)` in a transaction and returns its result once it is committed.
 
@@ -128,7 +135,10 @@ class Writer:
 
     def _write_batch(self, batch: list[_Call]) -> None:
         """Writes the batch and answers its calls, those that have to be written alone last. Raises nothing."""
+        began = time.perf_counter()
         again = self._try(batch, may_repeat=True)
+        metrics.WRITER_COMMIT.observe(time.perf_counter() - began)
+        metrics.WRITER_BATCH.observe(len(batch))
         _answer([call for call in batch if call not in again])
         for call in again:
             self._write_alone(call)

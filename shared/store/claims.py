@@ -38,6 +38,7 @@ class Claim:
     model: str
     parameters: Mapping[str, Any]
     deadline_at: int
+    available_at: int
     becomes_selected: bool = False
     instructions: str | None = None
 
@@ -57,6 +58,7 @@ class Claim:
             model=row.model,
             parameters=row.parameters,
             deadline_at=row.deadline_at,
+            available_at=row.available_at,
             becomes_selected=row.becomes_selected,
             instructions=row.instructions if row.instructions is not None else instructions,
         )
@@ -80,6 +82,7 @@ _DUE = (
     .limit(bindparam("limit"))
 )
 _DUE_IN = select(replies.c.id).where(replies.c.conversation_id == bindparam("of_conversation"), _is_due)
+_DUE_SINCE = select(replies.c.available_at).where(_is_due).order_by(replies.c.available_at, replies.c.id).limit(1)
 _CLAIM = (
     update(replies)
     .where(replies.c.id.in_(bindparam("reply_ids", expanding=True)), _is_due)
@@ -124,6 +127,12 @@ _INSTRUCTIONS = select(conversations.c.id, conversations.c.instructions).where(
 def has_due(connection: Connection, *, now: int) -> bool:
     """Whether any reply could be claimed; it takes no lock, so that an idle worker writes nothing."""
     return connection.execute(_DUE, {"now": now, "limit": 1}).first() is not None
+
+
+def due_since(connection: Connection, *, now: int) -> int | None:
+    """Since when the reply could be claimed that has waited longest, or None if none could be."""
+    found: int | None = connection.execute(_DUE_SINCE, {"now": now}).scalar()
+    return found
 
 
 def due_in(connection: Connection, conversation_id: str, *, now: int) -> list[str]:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from shared.database.models import conversations, is_live, messages, replies
+from shared.database.models import conversations, is_live, is_queued, is_running, messages, replies
 from shared.reply_status import ReplyStatus
 
 _INSERT = insert(replies)
@@ -133,11 +133,22 @@ def places(connection: Connection, conversation_id: str, *, limit: int) -> Seque
 _LIVE_BY_TENANT = (
     select(replies.c.tenant_id, func.count().label("live")).where(is_live(replies)).group_by(replies.c.tenant_id)
 )
+# Each from the partial index that has no other rows.
+_COUNT_LIVE = select(
+    select(func.count()).where(is_queued(replies)).scalar_subquery().label("queued"),
+    select(func.count()).where(is_running(replies)).scalar_subquery().label("running"),
+)
 
 
 def live_by_tenant(connection: Connection) -> dict[str, int]:
     """How many replies each tenant has queued or running."""
     return {row.tenant_id: row.live for row in connection.execute(_LIVE_BY_TENANT)}
+
+
+def count_live(connection: Connection) -> dict[ReplyStatus, int]:
+    """How many replies are queued and how many are running, of all tenants."""
+    counts = connection.execute(_COUNT_LIVE).one()
+    return {ReplyStatus.QUEUED: counts.queued, ReplyStatus.IN_PROGRESS: counts.running}
 
 
 def turns_ahead(connection: Connection, conversation_id: str, turn: int) -> int:

@@ -36,13 +36,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A reply, the status it has come to and the token it has now. `lost` is the attempt that was under way."""
+    """A reply, the status it has come to and the token it has now.
+
+    `lost` is the attempt that was under way, and `code` says why it failed, if it did.
+    """
 
     reply_id: str
     conversation_id: str
     status: ReplyStatus
     token: int
     lost: int | None
+    code: ReplyError | None = None
 
 
 _LOST_WORKER = Failure(ReplyError.WORKER_LOST, "The worker that was answering stopped without a word.", retryable=True)
@@ -110,44 +114,35 @@ def take_over(connection: Connection, process_id: str, *, last_beat: int | None,
         .where(replies.c.worker_id == process_id, is_running(replies))
         .order_by(replies.c.conversation_id, replies.c.id)
     ).all()
-    return [
-        Moved(
-            row.id,
-            row.conversation_id,
-            _abandon(connection, row, caps=caps, now=now),
-            token=row.token + 1,
-            lost=row.attempt,
-        )
-        for row in held
-    ]
+    return [_abandon(connection, row, caps=caps, now=now) for row in held]
 
 
-def _abandon(connection: Connection, row: Row[Any], *, caps: Caps, now: int) -> ReplyStatus:
+def _abandon(connection: Connection, row: Row[Any], *, caps: Caps, now: int) -> Moved:
     """One reply of a dead worker: again, or to its end, as `on_crash` and the caps say."""
+    ending, sent = _end_of_abandoned(row, caps=caps)
     claim = Claim.of_row(row)
+    if ending is None:
+        status = moves.requeue(
+            connection, claim, outcome=AttemptOutcome.LOST, next_at=now, now=now, failure=_LOST_WORKER, sent=sent
+        )
+    else:
+        status = moves.end(connection, claim, ending, outcome=AttemptOutcome.LOST, now=now, sent=sent)
+    code = ending.failure.code if ending and ending.failure and status is ReplyStatus.FAILED else None
+    return Moved(row.id, row.conversation_id, status, token=row.token + 1, lost=row.attempt, code=code)
+
+
+def _end_of_abandoned(row: Row[Any], *, caps: Caps) -> tuple[Ending | None, Sent]:
+    """How the reply ends, or None for another try, and what is kept of what was said."""
     # As far as it was stored; what the log has beyond that is added afterwards, where there still is one.
-    kept_with_reply, kept_with_try = (
-        Sent(lengths=row.partial_lengths),
-        Sent(lengths=row.partial_lengths, text=row.partial),
-    )
+    kept_with_reply = Sent(lengths=row.partial_lengths)
     if row.on_crash == OnCrash.KEEP_PARTIAL and row.partial:
         kept = Ending(ReplyStatus.INCOMPLETE, row.partial, incomplete_reason=IncompleteReason.WORKER_LOST)
-        return moves.end(connection, claim, kept, outcome=AttemptOutcome.LOST, now=now, sent=kept_with_reply)
+        return kept, kept_with_reply
     if row.on_crash == OnCrash.FAIL:
-        failed = Ending(ReplyStatus.FAILED, row.partial or "", failure=_LOST_WORKER)
-        return moves.end(connection, claim, failed, outcome=AttemptOutcome.LOST, now=now, sent=kept_with_reply)
+        return Ending(ReplyStatus.FAILED, row.partial or "", failure=_LOST_WORKER), kept_with_reply
     if row.tries >= caps.tries or row.model_calls >= caps.model_calls:
-        exhausted = Ending(ReplyStatus.FAILED, row.partial or "", failure=_EXHAUSTED)
-        return moves.end(connection, claim, exhausted, outcome=AttemptOutcome.LOST, now=now, sent=kept_with_reply)
-    return moves.requeue(
-        connection,
-        claim,
-        outcome=AttemptOutcome.LOST,
-        next_at=now,
-        now=now,
-        failure=_LOST_WORKER,
-        sent=kept_with_try,
-    )
+        return Ending(ReplyStatus.FAILED, row.partial or "", failure=_EXHAUSTED), kept_with_reply
+    return None, Sent(lengths=row.partial_lengths, text=row.partial)
 
 
 def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved:
@@ -173,7 +168,8 @@ def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved:
         )
     moves.settle_stopped(connection, row, now=now)
     lost = overdue.attempt if overdue.status == ReplyStatus.IN_PROGRESS else None
-    return Moved(overdue.id, overdue.conversation_id, ReplyStatus(row.status), token=row.token, lost=lost)
+    code = TOO_LATE.code if row.status == ReplyStatus.FAILED else None
+    return Moved(overdue.id, overdue.conversation_id, ReplyStatus(row.status), token=row.token, lost=lost, code=code)
 
 
 def overdue(connection: Connection, *, now: int, limit: int) -> Sequence[Row[Any]]:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import json_answer
-from api.dependencies import IDEMPOTENCY_PARAMETER, keyed_request, resources_of, tenant_of
+from api.dependencies import IDEMPOTENCY_PARAMETER, keyed_request, note_held, resources_of, tenant_of
 from api.json_route import JsonRoute
 from api.openai_compat.asking import chat_asked
 from api.openai_compat.chat import completion, failure_of
@@ -42,6 +42,7 @@ async def create(request: Request, body: CreateChatCompletion) -> Response:
     if body.stream:
         has_usage = bool(body.stream_options and body.stream_options.include_usage)
         return stream_answer(resources, ChatStream(resources, tenant_id, turn, has_usage=has_usage), has_room=True)
+    note_held(request)
     patience = Patience(asked.deadline_ms / 1000 + GRACE_SECONDS, request.receive)
     turn = await replies.wait_for_turn(resources, tenant_id, turn, patience=patience)
     if not replies.is_settled(turn):

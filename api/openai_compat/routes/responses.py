@@ -14,6 +14,7 @@ from api.dependencies import (
     Resources,
     WaitSeconds,
     keyed_request,
+    note_held,
     resources_of,
     tenant_of,
     wait_of,
@@ -75,6 +76,7 @@ async def create(request: Request, body: CreateResponse) -> Response:
         return stream_answer(resources, ResponseStream(resources, tenant_id, row), has_room=True)
     if body.background:
         return _answer(row)
+    note_held(request)
     patience = Patience(asked.deadline_ms / 1000 + GRACE_SECONDS, request.receive)
     return _answer(await _until_ended(resources, tenant_id, row, patience=patience))
 

@@ -78,6 +78,7 @@ async def test_every_endpoint_is_documented(gateway: Gateway) -> None:
         "DELETE /keys/{key_id}/",
         "POST /keys/{key_id}/rotate/",
         "GET /healthz",
+        "GET /metrics",
         "GET /readyz",
         "GET /errors/{code}",
     }

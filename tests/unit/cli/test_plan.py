@@ -54,6 +54,14 @@ def test_every_worker_has_a_name_of_its_own(tmp_path: Path) -> None:
     assert nodes == ["worker-1@%h", "worker-2@%h", "worker-3@%h"]
 
 
+def test_every_worker_shows_its_metrics_on_a_port_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "ASYNCCHAT_WORKER_METRICS_PORT"
+    assert all(name not in program.environment for program in _plan(tmp_path, workers=2).programs(0))
+    monkeypatch.setenv(name, "9100")
+    programs = _plan(tmp_path, workers=2).programs(0)
+    assert [program.environment[name] for program in programs if "worker" in program.name] == ["9100", "9101"]
+
+
 def test_it_stops_within_five_seconds_and_in_order(tmp_path: Path) -> None:
     plan = _plan(tmp_path, model=ModelChoice(demo_port=1))
     order = sorted(plan.programs(0), key=lambda program: program.stage)

@@ -53,6 +53,7 @@ def _claim(*, reply_id: str = "reply_1", attempt: int = 1) -> Claim:
         model="demo",
         parameters={},
         deadline_at=0,
+        available_at=0,
     )
 
 

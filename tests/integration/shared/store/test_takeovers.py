@@ -7,7 +7,7 @@ from sqlalchemy import RowMapping
 
 from shared.database.models import attempts, replies, workers
 from shared.database.models import conversations as conversation_table
-from shared.reply_status import AttemptOutcome, ReplyStatus, StopRequest
+from shared.reply_status import AttemptOutcome, ReplyError, ReplyStatus, StopRequest
 from shared.store import attempts as attempt_rows
 from shared.store import candidates, conversations, erasures, moves, takeovers
 from shared.store import workers as worker_rows
@@ -181,7 +181,10 @@ def test_a_queued_reply_fails_at_its_deadline(tables: Tables) -> None:
     (reply_id,) = tables.asked()
     moved = expire(tables)
     row = tables.reply(reply_id)
-    assert moved == Moved(reply_id, row["conversation_id"], ReplyStatus.FAILED, token=row["token"], lost=None)
+    late = ReplyError.DEADLINE_EXCEEDED
+    assert moved == Moved(
+        reply_id, row["conversation_id"], ReplyStatus.FAILED, token=row["token"], lost=None, code=late
+    )
     reply = tables.reply(reply_id)
     assert (reply["error_code"], reply["error_retryable"], reply["finished_at"]) == ("deadline_exceeded", True, LATE)
     assert tables.count(attempts) == 0

@@ -1,0 +1,87 @@
+"""What one attempt comes to, for the log and the metrics."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from shared import logging as log_lines
+from shared.clock import now_ms
+from shared.ending import Failure, Usage
+from shared.metrics import ATTEMPTS, FINISHED, NO_CODE
+from shared.reply_status import AttemptOutcome, ReplyStatus
+from shared.settings import Settings
+from shared.store.claims import Claim
+from worker import metrics
+
+log = logging.getLogger(__name__)
+
+# What the models are called that are not offered by name: a conversation may name any.
+OTHER_MODEL = "other"
+# In these an attempt that failed leaves its reply, unless somebody had asked for a stop.
+_FAILED = frozenset({ReplyStatus.FAILED, ReplyStatus.QUEUED})
+
+
+class AttemptReport:
+    """Notes what happens in an attempt, and tells of it once it has ended."""
+
+    def __init__(self, claim: Claim, settings: Settings) -> None:
+        self._model = claim.model if claim.model in settings.offered_models else OTHER_MODEL
+        self._ids = {
+            "conversation_id": claim.conversation_id,
+            "reply_id": claim.reply_id,
+            "attempt": claim.attempt,
+        }
+        self._available_at = claim.available_at
+        self._began = time.monotonic()
+        self._called = self._began
+        self._first_text: float | None = None
+
+    def begin(self) -> None:
+        """The attempt's own task has begun: whatever it logs is about this reply."""
+        log_lines.begin(**self._ids)
+        metrics.QUEUE_WAIT.observe(max(0, now_ms() - self._available_at) / 1000)
+
+    def call(self) -> None:
+        """The model is called."""
+        self._called = time.monotonic()
+
+    def hear(self) -> None:
+        """The model says something."""
+        if self._first_text is None:
+            self._first_text = time.monotonic()
+            metrics.FIRST_TOKEN(self._model).observe(self._first_text - self._called)
+
+    def end(
+        self,
+        status: ReplyStatus,
+        *,
+        outcome: AttemptOutcome | None = None,
+        failure: Failure | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        """The attempt has ended, and with it the reply if its status is terminal. No `outcome`: the status is it."""
+        seconds = time.monotonic() - self._began
+        outcome = outcome or AttemptOutcome(status)
+        # A stop that was asked for wins over a failure.
+        code = str(failure.code) if failure and status in _FAILED else NO_CODE
+        ATTEMPTS(outcome, code).inc()
+        metrics.ATTEMPT_SECONDS(outcome).observe(seconds)
+        if status.is_terminal:
+            FINISHED(status, code).inc()
+        if usage is not None:
+            self._count(usage)
+        told: dict[str, Any] = {"outcome": str(outcome), "status": str(status), "seconds": round(seconds, 3)}
+        if code:
+            told["code"] = code
+        if usage is not None:
+            told |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        # With the ids, since a drain ends attempts from a task of its own.
+        log.info("attempt ended", extra=self._ids | told)
+
+    def _count(self, usage: Usage) -> None:
+        metrics.TOKENS(self._model, "input").inc(usage.input_tokens)
+        metrics.TOKENS(self._model, "output").inc(usage.output_tokens)
+        if self._first_text is not None and (speaking := time.monotonic() - self._first_text) > 0:
+            metrics.SPEED(self._model).observe(usage.output_tokens / speaking)
