@@ -45,6 +45,7 @@ from api.routes import (
     replies,
     tokens,
     turns,
+    webhooks,
     workers,
 )
 from api.services.backlog import Backlog
@@ -74,7 +75,7 @@ from shared.version import version
 _MODULES = (
     *(turns, replies, candidates, conversations, messages, tokens, export, models),
     *(openai_responses, openai_conversations, openai_chat, openai_models),
-    *(end_users, keys, workers, health, metrics, docs, pages),
+    *(end_users, keys, webhooks, workers, health, metrics, docs, pages),
 )
 STOP_SECONDS = 1.0
 EXPOSED_HEADERS = (

@@ -60,6 +60,14 @@ def _is_key_id(value: Any) -> bool:
     return isinstance(value, str) and is_id("key", value)
 
 
+def _is_webhook_id(value: Any) -> bool:
+    return isinstance(value, str) and is_id("webhook", value)
+
+
+def _is_delivery_id(value: Any) -> bool:
+    return isinstance(value, str) and is_id("delivery", value)
+
+
 def _is_reply_id(value: Any) -> bool:
     return isinstance(value, str) and is_id("reply", value)
 
@@ -124,3 +132,33 @@ def read_key_cursor(cursor: str, *, parameter: str) -> str:
     """
     (key_id,) = _unpack(cursor, parameter=parameter, kind="k", fields=(_is_key_id,))
     return str(key_id)
+
+
+def webhook_cursor(webhook_id: str) -> str:
+    """After this webhook in the list, newest first."""
+    return _pack("w", webhook_id)
+
+
+def read_webhook_cursor(cursor: str, *, parameter: str) -> str:
+    """The webhook's id.
+
+    Raises:
+        InvalidCursor: it is garbage, forged, or of another list.
+    """
+    (webhook_id,) = _unpack(cursor, parameter=parameter, kind="w", fields=(_is_webhook_id,))
+    return str(webhook_id)
+
+
+def delivery_cursor(delivery_id: str) -> str:
+    """After this delivery in the list, newest first."""
+    return _pack("d", delivery_id)
+
+
+def read_delivery_cursor(cursor: str, *, parameter: str) -> str:
+    """The delivery's id.
+
+    Raises:
+        InvalidCursor: it is garbage, forged, or of another list.
+    """
+    (delivery_id,) = _unpack(cursor, parameter=parameter, kind="d", fields=(_is_delivery_id,))
+    return str(delivery_id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import RowMapping
 
 from api.cursors import message_cursor
+from shared.delivery_status import DeliveryStatus
 from shared.reply_body import instant, instant_or_none, reply_dict, usage_dict
 from shared.reply_status import LIVE
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 # A row of the database, or one as it was just written.
 Row = Mapping[str, Any] | RowMapping
 _NOTHING_ERASED = dict.fromkeys(
-    ("conversations", "messages", "replies", "attempts", "idempotency_keys", "event_logs"), 0
+    ("conversations", "messages", "replies", "attempts", "idempotency_keys", "webhook_deliveries", "event_logs"), 0
 )
 
 
@@ -90,6 +91,41 @@ def process_dict(row: Row) -> dict[str, Any]:
         "seconds_since_beat": round(row["seconds_since_beat"], 1),
         "slots": row["slots"],
         "live_replies": row["live_replies"],
+    }
+
+
+def webhook_dict(row: Row) -> dict[str, Any]:
+    """An endpoint of webhooks, without its secret."""
+    return {
+        "id": row["id"],
+        "url": row["url"],
+        "description": row["description"],
+        "events": row["events"],
+        "enabled": row["enabled"],
+        "disabled_because": row["disabled_because"],
+        "failing_since": instant_or_none(row["failing_since"]),
+        "created_at": instant(row["created_at"]),
+        "updated_at": instant(row["updated_at"]),
+    }
+
+
+def delivery_dict(row: Row) -> dict[str, Any]:
+    """A delivery of a webhook, without what it says."""
+    is_answered = row["response_status"] is not None
+    return {
+        "id": row["id"],
+        "webhook_id": row["endpoint_id"],
+        "event": row["event"],
+        "conversation_id": row["conversation_id"],
+        "reply_id": row["reply_id"],
+        "status": row["status"],
+        "tries": row["tries"],
+        "next_try_at": instant(row["available_at"]) if row["status"] == DeliveryStatus.PENDING else None,
+        "last_try_at": instant_or_none(row["tried_at"]),
+        "response": {"status": row["response_status"], "body": row["response_text"]} if is_answered else None,
+        "error": row["error"],
+        "created_at": instant(row["created_at"]),
+        "ended_at": instant_or_none(row["ended_at"]),
     }
 
 

@@ -14,10 +14,12 @@ from cli.local_model import is_loaded
 from cli.model_choice import ModelChoice
 from cli.ports import url_of
 from shared.errors import AsyncChatError
-from shared.settings import Settings
+from shared.settings import Settings, is_loopback
 
 # An interactive stop should not take longer than a person waits; a service's default would be 25 s.
 DRAIN_SECONDS = 2.0
+# Where everything is on one machine that nobody else reaches, so are the receivers of webhooks.
+LOOPBACK = "127.0.0.0/8,::1/128"
 # The order of stopping: the gateway stops accepting, workers drain, and what they lean on goes last.
 API, WORKER, MODEL, VALKEY = range(4)
 API_STOP_SECONDS = 0.4
@@ -113,6 +115,8 @@ def make_plan(
         "ASYNCCHAT_DRAIN_SECONDS": str(drain_seconds),
         **model.environment,
     }
+    if "webhook_networks" not in given and settings.auth != "keys" and is_loopback(address[0]):
+        environment["ASYNCCHAT_WEBHOOK_NETWORKS"] = LOOPBACK
     valkey = None
     if "redis_url" not in given:
         find_binary()

@@ -20,6 +20,7 @@ NAMES = frozenset(
         "worker.finish.before",  # the model is done, and nothing is written
         "worker.finish.committed",  # ended in the database, and nobody told
         "worker.requeue.committed",
+        "worker.delivery.answered",  # a webhook was sent, and nothing is written
         "api.ask.committed",  # accepted, and neither answered nor rung for
         "eraser.helping.committed",  # some is erased, and the event logs are still there
         "sweeper.take_over.committed",  # taken over, and nobody told

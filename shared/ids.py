@@ -71,6 +71,26 @@ def new_erasure_id() -> str:
     return "erasure_" + _ulid()
 
 
+def new_webhook_id() -> str:
+    """A fresh `webhook_…`."""
+    return "webhook_" + _ulid()
+
+
+def new_delivery_id() -> str:
+    """A fresh `delivery_…`."""
+    return "delivery_" + _ulid()
+
+
+def first_delivery_id(instant: int) -> str:
+    """One that no delivery made since that instant, in milliseconds, comes before."""
+    return "delivery_" + _written(max(0, instant) << 80)
+
+
+def response_id(reply_id: str) -> str:
+    """What a reply is called in OpenAI's dialect."""
+    return "resp_" + reply_id.removeprefix("reply_")
+
+
 def new_process_id(role: str) -> str:
     """A fresh id for one start of a process: `api_…` or `worker_…`."""
     return f"{role}_{_ulid()}"

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, IPvAnyNetwork, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import SettingsError
@@ -114,6 +114,11 @@ class Settings(BaseSettings):
     max_streams: int = Field(10_000, ge=1)
     stream_seconds: float = Field(3600, gt=0)
 
+    # Webhooks: how many a worker sends at once, how long they are kept, where they may go beside the public internet.
+    webhook_slots: int = Field(20, ge=1, le=1000)
+    webhook_seconds: float = Field(7 * 86_400, ge=60)
+    webhook_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
+
     # How a worker generates.
     slots: int = Field(200, ge=1, le=10_000)
     prompt_tokens: int = Field(16_000, ge=100)
@@ -137,7 +142,7 @@ class Settings(BaseSettings):
         name = wanted if wanted.startswith(DEMO_MODEL) else DEMO_MODEL
         return {**values, "OPENAI_BASE_URL": demo, "model": name, "models": ""}
 
-    @field_validator("models", "allowed_hosts", "cors_origins", mode="before")
+    @field_validator("models", "allowed_hosts", "cors_origins", "webhook_networks", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         if isinstance(value, str):

@@ -22,7 +22,7 @@ from shared.database.access import Database
 from shared.errors import StorageError
 from shared.heartbeat import Heartbeat
 from shared.reply_status import AttemptOutcome
-from shared.store import takeovers, workers
+from shared.store import delivery_claims, takeovers, workers
 from shared.store.moves import Lost
 from shared.store.takeovers import Caps, Moved
 
@@ -82,6 +82,7 @@ class _Findings:
     ownerless: list[str]
     overdue: Sequence[Row[Any]]
     has_stamps_from_future: bool
+    has_stranded_deliveries: bool
 
 
 def _look(connection: Connection, *, now: int) -> _Findings:
@@ -90,6 +91,7 @@ def _look(connection: Connection, *, now: int) -> _Findings:
         takeovers.ownerless(connection),
         takeovers.overdue(connection, now=now, limit=OVERDUE_AT_ONCE),
         takeovers.has_stamps_from_future(connection, now=now),
+        delivery_claims.has_stranded(connection),
     )
 
 
@@ -156,6 +158,9 @@ class Sweeper:
         if findings.has_stamps_from_future:
             log.warning("the clock was set back: what was queued before is made due again")
             await self._database.write(takeovers.stamp_again, now=now_ms())
+        if findings.has_stranded_deliveries:
+            count = await self._database.write(delivery_claims.take_over, now=now_ms())
+            log.warning("took over %d deliveries from the dead", count)
         await asyncio.gather(*(self._expire(row) for row in findings.overdue))
 
     async def _expire(self, overdue: Row[Any]) -> None:

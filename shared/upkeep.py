@@ -16,11 +16,13 @@ from shared.database.access import Database
 from shared.eraser import Eraser
 from shared.errors import StorageError
 from shared.settings import Settings
-from shared.store import erasures, idempotency, space
+from shared.store import erasures, idempotency, space, webhook_deliveries
 
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 60.0
+# A write that takes out more would make others wait.
+DELIVERIES_AT_ONCE = 200
 # Between two helpings, so that what people wait for is written first.
 PAUSE_SECONDS = 0.1
 # An erasure that nobody has gone on with for so long was left behind by a process that is dead.
@@ -39,6 +41,7 @@ class Upkeep:
         self._key_lifetime_ms = int(1000 * settings.idempotency_seconds)
         self._ephemeral_ms = int(1000 * settings.ephemeral_seconds)
         self._retention_ms = None if settings.retention_days is None else int(MS_OF_A_DAY * settings.retention_days)
+        self._deliveries_ms = int(1000 * settings.webhook_seconds)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -67,7 +70,14 @@ class Upkeep:
         await self._forget(erasures.old_ephemeral, self._ephemeral_ms)
         if self._retention_ms is not None:
             await self._forget(erasures.old, self._retention_ms)
+        await self._forget_deliveries()
         await self._give_back_room()
+
+    async def _forget_deliveries(self) -> None:
+        before = now_ms() - self._deliveries_ms
+        while found := await self._database.read(webhook_deliveries.old, before=before, limit=DELIVERIES_AT_ONCE):
+            await self._database.write(webhook_deliveries.forget, found)
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _forget(self, find: Callable[..., Sequence[str]], age_ms: int) -> None:
         before = now_ms() - age_ms

@@ -52,6 +52,7 @@ class Workbench:
     notifier: Notifier
     pacer: Pacer
     settings: Settings
+    on_end: Callable[[], None] = lambda: None  # whenever a reply has ended
 
 
 class Generation:
@@ -98,6 +99,8 @@ class Generation:
         self.is_settled = True
         crash_point("worker.finish.committed" if status.is_terminal else "worker.requeue.committed")
         self._bench.notifier.announce(claim.conversation_id)
+        if status.is_terminal:
+            self._bench.on_end()
 
     async def save_partial(self) -> bool:
         """Stores the text so far if there is more of it. False if the reply is somebody else's now."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import aiohttp
 import openai
@@ -14,6 +11,7 @@ import openai
 from shared.ending import Failure
 from shared.reply_status import ReplyError
 from worker.model_text import storable
+from worker.retry_after import seconds_of
 
 # A provider that asks for more than a day does not mean this reply.
 MAX_RETRY_AFTER_SECONDS = 86_400.0
@@ -155,16 +153,9 @@ def _of_refusal(error: openai.APIStatusError, words: str) -> Failure:
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
-    """The Retry-After header in seconds, given there as seconds or as a date (RFC 9110, section 10.2.3)."""
-    value = error.response.headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) if math.isfinite(seconds) else None
+    """What the provider asks us to wait, in seconds."""
+    seconds = seconds_of(error.response.headers.get("retry-after", ""))
+    return None if seconds is None else min(seconds, MAX_RETRY_AFTER_SECONDS)
 
 
 def _words(error: openai.APIStatusError) -> str:

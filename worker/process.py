@@ -21,12 +21,15 @@ from shared.settings import Settings
 from shared.store.takeovers import Caps
 from shared.subscription import Subscription
 from shared.sweeper import Sweeper
+from shared.webhook_targets import Targets
+from worker.deliveries import Deliveries
 from worker.generation import Workbench
 from worker.loop import LoopThread
 from worker.metrics_server import MetricsServer
 from worker.model_client import OpenAIModelClient
 from worker.reply_stream import Pacer
 from worker.slots import Slots
+from worker.webhook_client import WebhookClient
 
 
 class WorkerProcess:
@@ -47,6 +50,8 @@ class WorkerProcess:
         self._heartbeat: Heartbeat
         self._sweeper: Sweeper
         self._slots: Slots
+        self._deliveries: Deliveries
+        self._webhooks: WebhookClient
         self._stops: Subscription
         self._aftermath: Aftermath
         self._model: OpenAIModelClient
@@ -90,13 +95,12 @@ class WorkerProcess:
         self._notifier.start()
         self._doorbell.start()
         self._model = OpenAIModelClient(settings)
-        self._heartbeat = Heartbeat(
-            self._database,
-            "worker",
-            slots=self._capacity,
-            on_gone=lambda: self._slots.give_up(),  # noqa: PLW0108  made below
+        self._heartbeat = Heartbeat(self._database, "worker", slots=self._capacity, on_gone=self._give_up)
+        self._webhooks = WebhookClient(Targets(settings.webhook_networks))
+        self._deliveries = Deliveries(settings.webhook_slots, self._database, self._webhooks, heartbeat=self._heartbeat)
+        bench = Workbench(
+            self._database, self._model, self._notifier, Pacer(), settings, on_end=self._deliveries.reply_ended
         )
-        bench = Workbench(self._database, self._model, self._notifier, Pacer(), settings)
         self._slots = Slots(self._capacity, bench, heartbeat=self._heartbeat, doorbell=self._doorbell)
         await self._heartbeat.start()
         caps = Caps(settings.max_tries, settings.max_model_calls)
@@ -106,6 +110,7 @@ class WorkerProcess:
         self._sweeper = Sweeper(self._database, self._heartbeat, caps=caps, on_moved=self._aftermath.follow)
         self._sweeper.start()
         self._slots.start()
+        self._deliveries.start()
         self._stops = Subscription(
             settings.client_redis_url,
             prefix=CHANNEL_PREFIX,
@@ -114,9 +119,16 @@ class WorkerProcess:
         )
         self._stops.start()
 
+    def _give_up(self) -> None:
+        self._slots.give_up()
+        self._deliveries.give_up()
+
     def _start_drain(self) -> None:
         if self._drained is None:
-            self._drained = asyncio.create_task(self._slots.drain(self._settings.drain_seconds), name="drain")
+            self._drained = asyncio.create_task(self._drain(self._settings.drain_seconds), name="drain")
+
+    async def _drain(self, seconds: float) -> None:
+        await asyncio.gather(self._slots.drain(seconds), self._deliveries.drain(seconds))
 
     async def _stop(self) -> None:
         self._start_drain()
@@ -128,4 +140,5 @@ class WorkerProcess:
         await self._heartbeat.stop()
         await self._notifier.stop()
         await self._model.close()
+        await self._webhooks.close()
         await self._redis.aclose()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.rendering import Row
-from shared.ids import answer_id, is_id
+from shared.ids import answer_id, is_id, response_id
 from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus
 from shared.store.chains import is_own
 
@@ -30,11 +30,6 @@ _REASONS = {
     IncompleteReason.INTERRUPTED: "steered",
 }
 _ITEM_STATUS = {ReplyStatus.COMPLETED: "completed", ReplyStatus.IN_PROGRESS: "in_progress"}
-
-
-def response_id(reply_id: str) -> str:
-    """What a reply is called here."""
-    return "resp_" + reply_id.removeprefix("reply_")
 
 
 def reply_id_of(name: str) -> str | None:

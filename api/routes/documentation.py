@@ -84,6 +84,23 @@ CHANGE_EXAMPLES = {"title": Example(summary="A new title", value={"title": "Abou
 FORK_EXAMPLES = {"before": Example(summary="The first two turns", value={"up_to_turn": 2})}
 REGENERATE_EXAMPLES = {"warmer": Example(summary="Less predictable", value={"parameters": {"temperature": 1.2}})}
 RETRY_EXAMPLES = {"longer": Example(summary="With more time", value={"deadline_seconds": 900})}
+WEBHOOK_EXAMPLES = {
+    "our own": Example(
+        summary="Told of every end",
+        value={
+            "url": "http://localhost:9000/hook",
+            "events": ["reply.completed", "reply.incomplete", "reply.failed", "reply.cancelled"],
+        },
+    ),
+    "OpenAI's": Example(
+        summary="For a receiver that uses OpenAI's SDK",
+        value={
+            "url": "http://localhost:9000/openai",
+            "events": ["response.completed", "response.failed"],
+            "description": "The old receiver",
+        },
+    ),
+}
 APPEND_EXAMPLES = {
     "assistant": Example(summary="An earlier answer", value={"role": "assistant", "content": "Good morning!"})
 }

@@ -289,6 +289,7 @@ class ErasedCounts(_Answer):
     replies: int
     attempts: int
     idempotency_keys: int
+    webhook_deliveries: int
     event_logs: int
 
 

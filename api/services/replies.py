@@ -25,7 +25,6 @@ from shared.metrics import FINISHED, NO_CODE
 from shared.reply_status import ReplyStatus
 from shared.settings import Settings
 from shared.store import replies, turns
-from shared.store.chains import is_told
 from shared.store.idempotency import KeyedRequest
 from shared.store.stops import Stopped
 from shared.store.turns import Ask, Turn
@@ -183,7 +182,7 @@ async def get_reply(resources: Resources, tenant_id: str, reply_id: str, *, pati
         NotFound: the tenant has no such reply.
     """
     present = await resources.database.read(reading.reply, tenant_id, reply_id)
-    if not is_told(present["request"]):
+    if not replies.is_told(present["request"]):
         raise NotFound("There is no such reply.")
     return await wait_for_reply(resources, tenant_id, present, patience=patience)
 

@@ -14,7 +14,7 @@ from api.services.replies import Patience
 from shared.clock import now_ms
 from shared.errors import NotFound
 from shared.ids import new_conversation_id
-from shared.store import attempts, chains, messages
+from shared.store import attempts, chains, messages, webhook_deliveries
 from shared.store import conversations as conversation_rows
 from shared.store import replies as reply_rows
 from shared.store.idempotency import KeyedRequest
@@ -90,7 +90,7 @@ async def get(resources: Resources, tenant_id: str, reply_id: str, *, patience: 
 
 
 def _require_told(row: Row | None) -> Row:
-    if row is None or not chains.is_told(row["request"]):
+    if row is None or not reply_rows.is_told(row["request"]):
         raise NotFound("There is no such response.")
     return row
 
@@ -139,6 +139,7 @@ async def delete(resources: Resources, tenant_id: str, reply_id: str) -> None:
         row = _told(connection, tenant_id, reply_id)
         # Locked, so that of two that are deleted at once the second one knows of the first.
         conversation_rows.touch(connection, row["conversation_id"], now=now_ms())
+        webhook_deliveries.forget_reply(connection, row["conversation_id"], reply_id)
         reply_rows.note_request(connection, reply_id, {**(row["request"] or {}), "is_deleted": True})
         requests = reply_rows.requests_in(connection, row["conversation_id"])
         return row, chains.is_own(row["request"]) and not any(map(chains.holds, requests))

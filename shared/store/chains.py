@@ -15,6 +15,7 @@ from shared.errors import Busy, NotFound
 from shared.reply_status import LIVE
 from shared.store import candidates, forks
 from shared.store import conversations as conversation_rows
+from shared.store.replies import is_told
 
 
 def conversation_after(connection: Connection, tenant_id: str, reply_id: str, *, is_kept: bool, now: int) -> str:
@@ -54,11 +55,6 @@ def _copy(connection: Connection, row: Row[Any], *, is_kept: bool, now: int) -> 
     if not copied.selected and candidates.is_selectable(connection, copied.id):
         candidates.choose(connection, row.tenant_id, copied.id, now=now)
     return copy_id
-
-
-def is_told(request: dict[str, Any] | None) -> bool:
-    """Whether clients may still have the response: it was to be stored, and is not deleted."""
-    return request is None or (request.get("store", True) and not request.get("is_deleted", False))
 
 
 def holds(request: dict[str, Any] | None) -> bool:

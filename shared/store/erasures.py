@@ -25,7 +25,16 @@ from sqlalchemy import (
 )
 
 from shared import reply_events
-from shared.database.models import attempts, conversations, erasures, idempotency_keys, is_live, messages, replies
+from shared.database.models import (
+    attempts,
+    conversations,
+    erasures,
+    idempotency_keys,
+    is_live,
+    messages,
+    replies,
+    webhook_deliveries,
+)
 from shared.errors import NotFound
 from shared.ids import new_erasure_id
 from shared.reply_events import Cursor, Event
@@ -82,6 +91,7 @@ _WITH_IT: Mapping[str, Select[int]] = {
     "attempts": select(func.count())
     .select_from(attempts.join(replies, replies.c.id == attempts.c.reply_id))
     .where(_among(replies.c.conversation_id)),
+    "webhook_deliveries": _count(webhook_deliveries, webhook_deliveries.c.conversation_id),
 }
 
 

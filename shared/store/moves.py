@@ -33,7 +33,9 @@ from shared.ids import answer_id
 from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyStatus, StopRequest
 from shared.store import attempts as attempt_rows
 from shared.store import conversations as conversation_rows
+from shared.store import webhook_deliveries
 from shared.store.claims import Claim
+from shared.store.webhook_endpoints import is_heard_of
 
 
 class Lost(Exception):
@@ -118,7 +120,7 @@ _FINISH = (
         partial_lengths=null(),
         token=replies.c.token + bindparam("fencing", type_=Integer),
     )
-    .returning(replies.c.status)
+    .returning(*(replies.c[name] for name in ("id", "tenant_id", "conversation_id", "status")), is_heard_of())
 )
 _REQUEUE = (
     update(replies)
@@ -132,7 +134,7 @@ _REQUEUE = (
         model_calls=replies.c.model_calls - bindparam("calls_back"),
         finished_at=case((replies.c.stop_requested.is_not(None), cast(bindparam("now"), BigInteger))),
     )
-    .returning(replies)
+    .returning(replies, is_heard_of())
 )
 
 
@@ -219,6 +221,16 @@ def settle_stopped(connection: Connection, row: Row[Any], *, now: int) -> None:
         _add_answer(connection, Claim.of_row(row), row.partial, now=now)
         connection.execute(update(replies).where(replies.c.id == row.id).values(partial=None))
     settle(connection, row.conversation_id, row.turn)
+    ended(connection, row, now=now)
+
+
+def ended(connection: Connection, row: Row[Any], *, now: int) -> None:
+    """What every end of a reply brings about, whoever ended it: the last thing in the transaction that does.
+
+    The row is what the statement that ended it returned, with `is_heard_of`: nobody is looked for where none is.
+    """
+    if row.is_heard_of:
+        webhook_deliveries.add_for_end(connection, row.tenant_id, row.conversation_id, row.id, now=now)
 
 
 def end(
@@ -268,6 +280,7 @@ def end(
     )
     if status is not ReplyStatus.COMPLETED:
         settle(connection, claim.conversation_id, claim.turn)
+    ended(connection, row, now=now)
     return status
 
 

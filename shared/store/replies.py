@@ -100,6 +100,11 @@ def whole(connection: Connection, tenant_id: str, reply_id: str) -> RowMapping |
     return found.mappings().one_or_none()
 
 
+def is_told(request: Mapping[str, Any] | None) -> bool:
+    """Whether clients may still have the reply: it was to be stored, and is not deleted."""
+    return request is None or (request.get("store", True) and not request.get("is_deleted", False))
+
+
 def note_request(connection: Connection, reply_id: str, request: Mapping[str, Any]) -> None:
     """Keeps what a request said with the reply."""
     connection.execute(update(replies).where(replies.c.id == reply_id).values(request=dict(request)))

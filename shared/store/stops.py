@@ -19,6 +19,7 @@ from shared.reply_events import Cursor, Event
 from shared.reply_status import IncompleteReason, ReplyStatus, StopRequest
 from shared.store import conversations as conversation_rows
 from shared.store import moves
+from shared.store.webhook_endpoints import is_heard_of
 
 _ENDS_AS = {StopRequest.CANCEL: ReplyStatus.CANCELLED, StopRequest.INTERRUPT: ReplyStatus.INCOMPLETE}
 _REASON = {StopRequest.CANCEL: None, StopRequest.INTERRUPT: IncompleteReason.INTERRUPTED}
@@ -50,7 +51,7 @@ def _stop(how: StopRequest) -> Any:
             finished_at=case((is_queued, bindparam("now")), else_=replies.c.finished_at),
             token=replies.c.token + case((is_queued, 1), else_=0),
         )
-        .returning(replies)
+        .returning(replies, is_heard_of())
     )
 
 
@@ -104,6 +105,8 @@ def interrupt(connection: Connection, conversation_id: str, *, now: int) -> Stop
         _CANCEL_LATER_TURNS, {"of_conversation": conversation_id, "after_turn": first, "now": now}
     ).all()
     found = _settled(connection, stopped, now=now)
+    for cancelled in waiting:
+        moves.ended(connection, cancelled, now=now)
     ended = [*found.ended, *(row.id for row in waiting)]
     return Stopped(found.running, ended, [*found.events, *map(_event, waiting)])
 

@@ -16,6 +16,7 @@ from shared.store import conversations as conversation_rows
 from shared.store import moves
 from shared.store import workers as worker_rows
 from shared.store.claims import Claim
+from shared.store.webhook_endpoints import is_heard_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ _EXPIRE = (
         error_retryable=case((replies.c.stop_requested.is_(None), literal(TOO_LATE.retryable))),
         finished_at=bindparam("now"),
     )
-    .returning(replies)
+    .returning(replies, is_heard_of())
 )
 # Clocks of machines that are kept right differ by far less.
 CLOCK_STEP_MS = 60_000

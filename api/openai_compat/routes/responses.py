@@ -31,6 +31,7 @@ from api.routes.streaming import require_room, stream_answer
 from api.services import candidates, replies, responses
 from api.services.replies import Patience
 from shared.errors import CannotCancel, InvalidValue, NotFinished, NotFound
+from shared.ids import response_id
 from shared.reply_status import ReplyStatus
 
 router = APIRouter(route_class=JsonRoute, tags=["OpenAI: responses"])
@@ -84,7 +85,7 @@ async def create(request: Request, body: CreateResponse) -> Response:
 async def _until_ended(resources: Resources, tenant_id: str, row: Row, *, patience: Patience) -> Row:
     found = await replies.wait_for_reply(resources, tenant_id, row, patience=patience)
     if is_live(found):
-        name = objects.response_id(found["id"])
+        name = response_id(found["id"])
         raise NotFinished(
             f"There is no answer yet, and this gateway cannot wait longer. The response {name} goes on: retrieve it."
         )

@@ -20,7 +20,9 @@ from tests.integration.api.redis_side import ear
 
 pytestmark = pytest.mark.anyio
 
-NOTHING = {"conversations": 0, "messages": 0, "replies": 0, "attempts": 0, "idempotency_keys": 0, "event_logs": 0}
+NOTHING = dict.fromkeys(
+    ("conversations", "messages", "replies", "attempts", "idempotency_keys", "webhook_deliveries", "event_logs"), 0
+)
 # What clients may call an end user, and what must not be taken for it.
 NAMES_AND_OTHERS = [
     ("ada", "Ada"),
@@ -100,6 +102,7 @@ async def test_the_receipt_counts_what_was_erased_and_does_not_say_whose(
     gateway: Gateway, worker: PlayedWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(erasures, "CONVERSATIONS_AT_ONCE", 2)
+    await gateway.client.post("/webhooks/", json={"url": "https://93.184.216.34/"})
     for number in range(5):
         conversation_id = await gateway.new_conversation(end_user="ada")
         path = f"/conversations/{conversation_id}/ask-message/"
@@ -117,6 +120,7 @@ async def test_the_receipt_counts_what_was_erased_and_does_not_say_whose(
         "replies": 10,
         "attempts": 10,
         "idempotency_keys": 5,
+        "webhook_deliveries": 10,
         "event_logs": 0,
     }
     assert (receipt["status"], receipt["event_logs_gone_by"]) == ("completed", None)

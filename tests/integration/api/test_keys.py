@@ -10,6 +10,8 @@ import pytest
 from starlette.routing import Route
 
 from api import auth
+from api.schemas.webhooks import CreateWebhookBody
+from api.services import webhooks
 from api.services.keys import make
 from shared.api_keys import Scope
 from shared.clock import now_ms
@@ -68,7 +70,15 @@ async def _scene(gateway: Gateway, headers: dict[str, str]) -> dict[str, str]:
     created = (await client.post("/conversations/", json={"message": {"content": "Hello"}}, headers=headers)).json()
     reply = created["turn"]["replies"][0]
     response = (await client.post("/v1/responses", json={"input": "Hi", "background": True}, headers=headers)).json()
+    resources = gateway.resources
+    identity = await resources.authenticator.identify(headers["Authorization"].removeprefix("Bearer "))
+    assert identity is not None
+    told = CreateWebhookBody(url="https://93.184.216.34/")
+    webhook = await webhooks.create(resources, identity.tenant_id, told, keyed=None)
+    delivery = await webhooks.test(resources, identity.tenant_id, webhook["id"])
     return {
+        "webhook_id": webhook["id"],
+        "delivery_id": delivery["id"],
         "conversation_id": created["id"],
         "turn": "1",
         "reply_id": reply["id"],
@@ -147,7 +157,7 @@ async def test_another_tenants_things_are_not_there(locked: Gateway, keys: Keys)
     assert (
         await locked.client.get(f"/conversations/{names['conversation_id']}/", headers=mine)
     ).json() == before.json()
-    for listed in ("/conversations/", "/replies/", "/v1/conversations", "/keys/"):
+    for listed in ("/conversations/", "/replies/", "/v1/conversations", "/keys/", "/webhooks/"):
         data = (await locked.client.get(listed, headers=other)).json()["data"]
         assert [each for each in data if "prefix" not in each] == [], listed
     body = {"input": "Hi", "background": True}
@@ -163,7 +173,7 @@ async def test_a_key_is_good_for_its_scope_and_no_more(locked: Gateway, keys: Ke
     for template, method, path in _walk(locked, names):
         if template in EVERYONES or template.startswith((*FILES, "/errors")) or template.endswith("/events/"):
             continue
-        if template.startswith(("/keys", "/workers")):
+        if template.startswith(("/keys", "/webhooks", "/workers")):
             allowed = scope is Scope.ADMIN
         elif method == "GET":
             allowed = scope in {Scope.READ, Scope.ADMIN}

@@ -13,12 +13,14 @@ from shared.database.engine import open_engine, parse_url
 from shared.database.models import DEFAULT_TENANT, attempts, messages, replies
 from shared.database.models import workers as worker_rows
 from shared.ending import Ending, Usage
-from shared.ids import new_conversation_id
+from shared.ids import new_conversation_id, new_webhook_id
 from shared.reply_status import TRANSITIONS, IncompleteReason, ReplyStatus, StopRequest
-from shared.store import claims, conversations, turns, workers
+from shared.store import claims, conversations, turns, webhook_endpoints, workers
 from shared.store.claims import Claim
 from shared.store.takeovers import Caps
 from shared.store.turns import Ask
+from shared.webhook_events import DEFAULT_EVENTS
+from shared.webhook_signature import new_secret
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,6 +133,22 @@ class Tables:
     def asked(self, *, n: int = 1) -> list[str]:
         """A turn of a new conversation; returns the ids of its replies."""
         return self.ask(self.conversation(), n=n)
+
+    def listen(self, *events: str, tenant_id: str = DEFAULT_TENANT, **values: Any) -> str:
+        """An endpoint for these events, our own ones if none is named."""
+        given = {
+            "id": new_webhook_id(),
+            "tenant_id": tenant_id,
+            "url": "https://receiver.example/hook",
+            "events": list(events or DEFAULT_EVENTS),
+            "secret": new_secret(),
+            "enabled": True,
+            "created_at": NOW,
+            "updated_at": NOW,
+            **values,
+        }
+        self(webhook_endpoints.add, given)
+        return str(given["id"])
 
     def worker(self, worker_id: str = "worker_a") -> str:
         """A registered worker."""

@@ -13,7 +13,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from shared.database.models import attempts, conversations, idempotency_keys, messages, replies, workers
+from shared.database.models import (
+    attempts,
+    conversations,
+    idempotency_keys,
+    messages,
+    replies,
+    webhook_deliveries,
+    workers,
+)
 from shared.reply_status import LIVE, TERMINAL, IncompleteReason, ReplyStatus, StopRequest
 from tests.integration.shared.rows import CAPS
 
@@ -49,6 +57,7 @@ class World:
     attempts: Mapping[str, Sequence[Row[Any]]]
     beats: Mapping[str, int]
     keys: Mapping[str, str]
+    told: Mapping[str, Sequence[str]]
 
     @classmethod
     def look(cls, connection: Connection) -> World:
@@ -60,6 +69,9 @@ class World:
         tries = defaultdict(list)
         for attempt in rows(attempts):
             tries[attempt.reply_id].append(attempt)
+        told = defaultdict(list)
+        for delivery in rows(webhook_deliveries):
+            told[delivery.reply_id].append(delivery.event)
         spoken = rows(messages)
         answers = [row for row in spoken if row.reply_id is not None]
         assert len({row.reply_id for row in answers}) == len(answers), "a reply has two answers"
@@ -71,6 +83,7 @@ class World:
             attempts=tries,
             beats={row.id: row.beat for row in rows(workers)},
             keys={row.key: row.resource_id for row in rows(idempotency_keys)},
+            told=told,
         )
 
     @cached_property
@@ -153,6 +166,7 @@ class Promises:
                 self._selection(turn, candidates, after, step)
         self._versions(after)
         self._order(after)
+        self._told(after)
         self.before = after
 
     def _only_what_it_was_about(self, after: World, step: Step) -> None:
@@ -241,6 +255,15 @@ class Promises:
             assert new >= old
             if after.seen_in(conversation_id) != self.before.seen_in(conversation_id):
                 assert new > old, "nobody who waits for a change would learn of this one"
+
+    def _told(self, after: World) -> None:
+        """Of each end somebody is told once, whoever ended the reply, and of nothing else."""
+        for row in after.replies.values():
+            has_ended = self._was_live(row.id) and row.status in TERMINAL
+            is_kept = after.conversations[row.conversation_id].kind == "chat"
+            expected = [*self.before.told.get(row.id, []), *([f"reply.{row.status}"] if has_ended and is_kept else [])]
+            assert list(after.told.get(row.id, [])) == expected, row
+        assert after.told.keys() <= after.replies.keys(), "what was erased is still told of"
 
     def _order(self, after: World) -> None:
         """Only the first live turn of a conversation is worked on."""

@@ -55,6 +55,7 @@ class Scene(RuleBasedStateMachine):
         self._ids = patch.object(ids, "_ulid", lambda: f"{next(self._numbers):06}")
         self._ids.start()
         self._empty()
+        tables.listen()
         self.promises = Promises(tables(World.look))
 
     def _empty(self) -> None:
@@ -129,6 +130,7 @@ class Scene(RuleBasedStateMachine):
 
     def _end_of_days(self) -> None:
         tables = self.tables
+        self.what_is_promised_holds()
         for worker_id, beat in tables(workers.beats).items():
             tables(takeovers.take_over, worker_id, last_beat=beat, caps=CAPS, now=self.now)
         for worker_id in tables(takeovers.ownerless):

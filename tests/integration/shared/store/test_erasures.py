@@ -129,6 +129,7 @@ def test_all_of_an_end_user_goes_and_nothing_of_anybody_else(tables: Tables, mon
         "messages": 0,
         "replies": 0,
         "attempts": 0,
+        "webhook_deliveries": 0,
         "idempotency_keys": 2,
         "event_logs": 0,
     }
