@@ -5,13 +5,16 @@ const NARROW = matchMedia("(max-width: 760px)");
 /** Opens and closes it; what is closed cannot be reached by the keyboard either. */
 export class Drawer {
   #sidebar;
+  #first;
   #main;
   #opener;
   #backdrop;
   #isOpen = false;
 
-  constructor({ sidebar, main, opener, closer, backdrop }) {
+  /** `first` is what has the focus when it is opened. */
+  constructor({ sidebar, main, opener, closer, backdrop, first }) {
     this.#sidebar = sidebar;
+    this.#first = first;
     this.#main = main;
     this.#opener = opener;
     this.#backdrop = backdrop;
@@ -30,7 +33,7 @@ export class Drawer {
   open() {
     this.#isOpen = true;
     this.#show();
-    this.#sidebar.querySelector("button, a").focus();
+    if (NARROW.matches) this.#first.focus();
   }
 
   close() {

@@ -48,6 +48,7 @@ const drawer = new Drawer({
   opener: by("open-drawer"),
   closer: by("close-drawer"),
   backdrop: by("backdrop"),
+  first: by("new-conversation"),
 });
 const sidebar = new SidebarView(by("sidebar"), list, {
   onRemoved: (id) => id === session.id && open(null, { isReplacing: true }),

@@ -1,0 +1,114 @@
+"""Light and dark, wide and narrow, and for those who do not see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, ViewportSize, expect
+
+from tests.browser.chat_page import ChatPage
+
+Ask = Callable[..., str]
+Shoot = Callable[[ChatPage, str], None]
+
+PHONE: ViewportSize = {"width": 390, "height": 780}
+SAYS = """\
+## Rainbows
+
+Sunlight is **white**, and white is *all colours at once*. A drop of rain takes it apart, see [optics](https://example.org).
+
+1. The light enters the drop and bends.
+2. It is thrown back at the far side.
+
+| colour | angle |
+|---|--:|
+| red | 42.4° |
+| violet | 40.6° |
+
+```python
+def angle(colour: str) -> float:
+    return {"red": 42.4, "violet": 40.6}[colour]  # degrees
+```
+
+> You see each colour from other drops.
+"""
+
+
+def _serious(page: Page) -> list[tuple[str, Any]]:
+    """What axe finds that keeps somebody from using the page."""
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
+    return [
+        (violation["id"], [node["html"] for node in violation["nodes"]])
+        for violation in found.response["violations"]
+        if violation["impact"] in {"serious", "critical"}
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(
+    scheme: str, ask: Ask, new_context: Callable[..., BrowserContext], new_tab: Callable[..., ChatPage], shoot: Shoot
+) -> None:
+    # Its scripts are put into the page, which the page's policy would forbid.
+    chat = new_tab(new_context(color_scheme=scheme, bypass_csp=True))
+    chat.open()
+    assert _serious(chat.page) == []
+    chat.open(ask(SAYS, model="demo-echo"))
+    expect(chat.answer().locator(".hljs-keyword").first).to_be_visible()
+    shoot(chat, f"answer-{scheme}")
+    assert _serious(chat.page) == []
+    chat.open(ask("Hello", model="demo-fail-401", n=2))
+    expect(chat.answer(1)).to_contain_text("sets a valid OPENAI_API_KEY")
+    shoot(chat, f"failure-{scheme}")
+    assert _serious(chat.page) == []
+    chat.page.get_by_role("button", name="Settings of this conversation").click()
+    assert _serious(chat.page) == []
+
+
+def test_a_chosen_theme_stays(chat: ChatPage) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = chat.page.evaluate(background)
+    button = chat.page.get_by_role("button", name="Theme:")
+    button.click()
+    assert chat.page.evaluate(background) == light
+    button.click()
+    dark = chat.page.evaluate(background)
+    assert dark != light
+    chat.page.reload()
+    assert chat.page.evaluate(background) == dark
+
+
+def test_on_a_phone_the_conversations_are_in_a_drawer(chat: ChatPage, ask: Ask, shoot: Shoot) -> None:
+    chat.page.set_viewport_size(PHONE)
+    conversation = ask(SAYS, model="demo-echo", n=2)
+    chat.open()
+    expect(chat.conversations.get_by_role("link").first).to_be_hidden()
+    chat.page.get_by_role("button", name="Show conversations").click()
+    expect(chat.page.get_by_role("button", name="New conversation")).to_be_focused()
+    shoot(chat, "phone-drawer")
+    chat.conversations.locator(f'a[href$="{conversation}"]').click()
+    expect(chat.answer()).to_contain_text("You see each colour from other drops.")
+    expect(chat.page.get_by_role("button", name="New conversation")).to_be_hidden()
+    shoot(chat, "phone-answer")
+    assert chat.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    chat.page.get_by_role("button", name="Show conversations").click()
+    chat.page.keyboard.press("Escape")
+    expect(chat.page.get_by_role("button", name="Show conversations")).to_be_focused()
+
+
+def test_everything_is_done_by_keyboard(chat: ChatPage, ask: Ask) -> None:
+    chat.open(ask("Hello, I am Ada"))
+    chat.page.keyboard.press("Control+k")
+    expect(chat.page.get_by_role("searchbox", name="Search conversations")).to_be_focused()
+    chat.page.keyboard.press("Alt+n")
+    expect(chat.page.get_by_text("What would you like to know?")).to_be_visible()
+    expect(chat.message).to_be_focused()
+    chat.page.keyboard.press("Alt+h")
+    expect(chat.page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    chat.page.keyboard.press("Escape")
+    chat.page.keyboard.type("What is 12 * 7?")
+    chat.page.keyboard.press("Enter")
+    chat.finished("12 * 7 is 84.")
+    expect(chat.message).to_be_focused()

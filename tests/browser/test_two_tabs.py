@@ -1,0 +1,49 @@
+"""One conversation in two tabs: both show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.chat_page import ChatPage
+from tests.fixtures.up import Up
+
+Ask = Callable[..., str]
+
+
+@pytest.fixture
+def other(chat: ChatPage, new_tab: Callable[..., ChatPage]) -> ChatPage:
+    """A second tab of the same browser."""
+    return new_tab(chat.page.context)
+
+
+def test_what_one_asks_both_see_being_answered(chat: ChatPage, other: ChatPage, up: Up) -> None:
+    conversation = up.post("/conversations/", {"model": "demo-2000ms"})["id"]
+    for tab in (chat, other):
+        tab.open(conversation)
+    chat.say("Hello, I am Ada")
+    for tab in (chat, other):
+        expect(tab.answer().locator(".prose.is-growing")).to_contain_text("Hello Ada")
+    other.stop_button.click()
+    for tab in (chat, other):
+        expect(tab.answer()).to_contain_text("Stopped.")
+    assert chat.answer().locator(".prose").inner_text() == other.answer().locator(".prose").inner_text()
+
+
+def test_what_one_changes_both_have(chat: ChatPage, other: ChatPage, ask: Ask) -> None:
+    conversation = ask("Tea", n=2)
+    for tab in (chat, other):
+        tab.open(conversation)
+    chat.answer(1).get_by_role("button", name="Use this answer").click()
+    expect(other.answer(1)).to_contain_text("Goes on from here")
+    other.conversations.get_by_role("button", name="Rename “Tea”").click()
+    other.page.get_by_label("Title").fill("Coffee")
+    other.page.get_by_role("button", name="Rename", exact=True).click()
+    for tab in (chat, other):
+        expect(tab.page.get_by_role("heading", level=1)).to_have_text("Coffee")
+        expect(tab.conversations.get_by_role("link", name="Coffee")).to_be_visible()
+    other.conversations.get_by_role("button", name="Delete “Coffee”").click()
+    other.page.get_by_role("button", name="Delete", exact=True).click()
+    expect(chat.page.get_by_text("This conversation was deleted.")).to_be_visible()
