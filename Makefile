@@ -62,6 +62,7 @@ check-containers: .venv/containers/.installed ## lint the Dockerfiles and valida
 	.venv/containers/bin/hadolint Dockerfile.api Dockerfile.worker
 	.venv/containers/bin/docker-compose -f docker-compose.yml config --quiet
 	.venv/containers/bin/docker-compose -f docker-compose.yml -f docker-compose.postgres.yml config --quiet
+	.venv/containers/bin/docker-compose -f docker-compose.yml -f docker-compose.models.yml config --quiet
 
 test-containers: install-dev ## build the images and put them to the test (COMPOSE="docker compose")
 	@$(BIN)/python -m pytest -m containers tests/containers $(ARGS)

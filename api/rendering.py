@@ -46,6 +46,8 @@ def attempt_dict(row: Row) -> dict[str, Any]:
     return {
         "attempt": row["attempt"],
         "worker": row["worker_id"],
+        "upstream": row["upstream"],
+        "upstream_model": row["upstream_model"],
         "started_at": instant(row["started_at"]),
         "ended_at": instant_or_none(row["ended_at"]),
         "outcome": row["outcome"],

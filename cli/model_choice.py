@@ -6,9 +6,11 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cli import local_model
 from cli.local_model import LOCAL_MODEL
+from shared import models_file
 from shared.errors import SettingsError
 from shared.settings import DEMO_MODEL, Settings
 
@@ -34,13 +36,16 @@ def choose_model(settings: Settings, wanted: str | None, free_port: Callable[[],
     """
     if wanted is not None and not wanted.strip():
         raise SettingsError("--model needs a name, for example --model demo")
-    configured = settings.openai_api_key is not None or settings.openai_base_url is not None
+    path = settings.models_path
+    configured = any(each is not None for each in (path, settings.openai_api_key, settings.openai_base_url))
     if wanted is not None and wanted.startswith(DEMO_MODEL):
         notice = "The demo model answers, as asked for with --model."
         return _demo(settings, wanted, free_port(), notice=notice)
     # A configured service may itself have a model of this name, so there only the command line asks for ours.
     if (wanted or ("" if configured else settings.model)) == LOCAL_MODEL:
         return _local(settings, free_port())
+    if path is not None:
+        _check_file(path, wanted)
     if configured:
         return ModelChoice({"ASYNCCHAT_MODEL": wanted} if wanted is not None else {})
     if wanted is not None:
@@ -48,6 +53,14 @@ def choose_model(settings: Settings, wanted: str | None, free_port: Callable[[],
     name = settings.model if settings.model.startswith(DEMO_MODEL) else DEMO_MODEL
     notice = f"The demo model answers. For a real one {HOW_TO_CONFIGURE}, and start again."
     return _demo(settings, name, free_port(), notice=notice)
+
+
+def _check_file(path: Path, wanted: str | None) -> None:
+    """Says now what the children would refuse to start with."""
+    file = models_file.read(path)
+    if wanted is not None and wanted not in file.routes:
+        raise SettingsError(f"--model: {path.resolve()} has no model {wanted!r}; there is {', '.join(file.routes)}")
+    _ = file.keys()
 
 
 def _demo(settings: Settings, name: str, port: int, *, notice: str) -> ModelChoice:
@@ -69,6 +82,8 @@ def _local(settings: Settings, port: int) -> ModelChoice:
 def _environment(settings: Settings, name: str, port: int, *, key: str) -> dict[str, str]:
     """What sends the children to a model on this machine."""
     environment = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": key, "ASYNCCHAT_MODEL": name}
+    if settings.models_path is not None:
+        environment["ASYNCCHAT_MODELS_FILE"] = models_file.NO_FILE
     if settings.models:
         # The real models' names are not on offer now. Unset would let .env decide; a lone comma is a list of none.
         environment["ASYNCCHAT_MODELS"] = ","

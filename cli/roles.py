@@ -65,7 +65,7 @@ def run_worker(slots: int | None) -> None:
         SettingsError: a setting is wrong, or none says which model service to ask.
     """
     settings = get_settings()
-    if settings.openai_api_key is None and settings.openai_base_url is None:
+    if settings.models_path is None and settings.openai_api_key is None and settings.openai_base_url is None:
         raise SettingsError(
             "no model service is configured: set OPENAI_API_KEY (or OPENAI_BASE_URL for another service) in the "
             "environment or in .env; `asyncchat up` runs a demo model that needs neither"

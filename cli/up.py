@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ from cli.plan import DRAIN_SECONDS, Plan, make_plan
 from cli.ports import check_can_listen, free_port, local_address
 from cli.start_gate import StartGate
 from cli.supervisor import StopRequested, Supervisor
+from shared import models_file
 from shared.errors import AsyncChatError
-from shared.settings import get_settings, is_loopback, misspelt_variables
+from shared.settings import Settings, get_settings, is_loopback, misspelt_variables
 
 # A migration of a large database may take its time; one that hangs must end.
 MIGRATION_SECONDS = 3600.0
@@ -50,7 +52,8 @@ def run_up(options: UpOptions) -> None:
     host = options.host or settings.host
     port = settings.port if options.port is None else options.port
     check_can_listen(host, port)
-    _refuse_circle(settings.openai_base_url, host, port)
+    for place, base_url in _model_addresses(settings).items():
+        _refuse_circle(place, base_url, host=host, port=port)
     model = choose_model(settings, options.model, free_port)
     with held_data_directory(options.data_dir) as directory:
         address = (host, port or free_port(host))
@@ -60,17 +63,24 @@ def run_up(options: UpOptions) -> None:
         _supervise(plan)
 
 
-def _refuse_circle(base_url: str | None, host: str, port: int) -> None:
+def _model_addresses(settings: Settings) -> Mapping[str, str]:
+    """Where models are asked, by what says so."""
+    if settings.models_path is not None:
+        return models_file.base_urls(settings.models_path)
+    return {"OPENAI_BASE_URL": settings.openai_base_url} if settings.openai_base_url else {}
+
+
+def _refuse_circle(place: str, base_url: str, *, host: str, port: int) -> None:
     """The variable that leads OpenAI's SDKs here is the one that says which model to ask.
 
     Raises:
         AsyncChatError: this server would ask itself.
     """
-    target = urlsplit(base_url or "")
+    target = urlsplit(base_url)
     same_host = is_loopback(target.hostname or "") and is_loopback(local_address(host))
-    if base_url and port and target.port == port and same_host:
+    if port and target.port == port and same_host:
         raise AsyncChatError(
-            f"OPENAI_BASE_URL={base_url} leads to this very server, which would ask itself; set it only where the "
+            f"{place}={base_url} leads to this very server, which would ask itself; set it only where the "
             "client runs, or use another --port"
         )
 

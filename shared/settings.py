@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, IPvAnyNetwork, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared import models_file
 from shared.errors import SettingsError
 from shared.rate import Rate
 
@@ -86,6 +87,8 @@ class Settings(BaseSettings):
     # The model that answers when a conversation names none, and the names offered (none given: any name is taken).
     model: str = Field(DEFAULT_OPENAI_MODEL, min_length=1, max_length=200)
     models: Annotated[tuple[str, ...], NoDecode] = ()
+    # The file that names models and several upstreams; see `models_path`.
+    models_file: str | None = None
 
     # How many connections a gateway has open at once, if the process may open so many files.
     max_connections: int = Field(20_000, ge=1)
@@ -132,8 +135,17 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _fall_back_on_demo(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Without a service of its own a process asks the demo model, which knows no other's model names."""
+    def _choose_models(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A models file names all models. Without one, and without a service, a process asks the demo model, which
+        knows no other's names."""
+        path = models_file.find(values.get("models_file"))
+        if path is not None:
+            if str(values.get("models") or "").strip(" ,"):
+                raise SettingsError(
+                    f"both ASYNCCHAT_MODELS and {path.resolve()} name the models; take one of them away"
+                )
+            model, names = models_file.offered(path, values.get("model"))
+            return {**values, "model": model, "models": names}
         demo = str(values.get("demo_base_url") or "")
         is_configured = bool(values.get("OPENAI_API_KEY") or values.get("OPENAI_BASE_URL"))
         if is_configured or _scheme(demo) not in WEB_SCHEMES:
@@ -179,6 +191,12 @@ class Settings(BaseSettings):
     def is_open(self) -> bool:
         """Whether whoever reaches the server may use it."""
         return self.auth == "open" if self.auth else is_loopback(self.host)
+
+    @property
+    def models_path(self) -> Path | None:
+        """Where several upstreams are named: the file of `models_file`, or a `models.toml` in the working directory.
+        None where one upstream is what the settings say."""
+        return models_file.find(self.models_file)
 
     @property
     def offered_models(self) -> tuple[str, ...]:

@@ -22,9 +22,10 @@ from shared.store.claims import Claim
 from shared.store.moves import Lost
 from worker import prompt
 from worker.attempt_report import AttemptReport
-from worker.model_client import Finished, ModelClient, ModelRequest
+from worker.model_client import Finished, ModelRequest
 from worker.model_failure import ModelFailure, filtered, timed_out
 from worker.reply_stream import Pacer, ReplyStream
+from worker.upstreams import Onward, Upstreams
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Workbench:
     """What every generation of a process uses."""
 
     database: Database
-    model: ModelClient
+    upstreams: Upstreams
     notifier: Notifier
     pacer: Pacer
     settings: Settings
@@ -126,11 +127,13 @@ class Generation:
     async def _attempt(self) -> ReplyStatus:
         try:
             finished = await self._ask_model()
+            self._bench.upstreams.report(self.claim, None)
             crash_point("worker.finish.before")
             return await self._finish(self._ending(finished))
         except _Stopped:
             return await self._finish(Ending(ReplyStatus.CANCELLED, self.stream.text, self._usage_so_far()))
         except ModelFailure as failure:
+            self._bench.upstreams.report(self.claim, failure)
             return await self._end_or_try_again(failure)
         except Lost:
             raise
@@ -139,17 +142,19 @@ class Generation:
             return await self._end_or_try_again(_BROKEN)
 
     async def _ask_model(self) -> Finished:
-        settings = self._bench.settings
+        settings, upstreams = self._bench.settings, self._bench.upstreams
         left_seconds = (self.claim.deadline_at - now_ms()) / 1000
         is_last = left_seconds <= settings.attempt_seconds
         try:
             async with asyncio.timeout(left_seconds if is_last else settings.attempt_seconds) as self._bound:
                 if self._is_stopped:
                     raise _Stopped
+                client = upstreams.client(self.claim)
                 self._prompt = await self._read_prompt()
                 self.report.call()
-                request = ModelRequest(self.claim.model, self._prompt, self.claim.parameters)
-                return await self._bench.model.stream(request, on_text=self._take)
+                model = self.claim.place.model if self.claim.place else self.claim.model
+                request = ModelRequest(model, self._prompt, self.claim.parameters)
+                return await client.stream(request, on_text=self._take)
         except TimeoutError:
             if self._is_stopped:
                 raise _Stopped from None
@@ -173,7 +178,7 @@ class Generation:
 
     async def _read_prompt(self) -> list[prompt.Message]:
         """Reads until the database answers; the attempt's time-out bounds it."""
-        budget = self._bench.settings.prompt_tokens
+        budget = self._bench.upstreams.prompt_tokens(self.claim)
         while True:
             try:
                 return await self._bench.database.read(prompt.build, self.claim, budget=budget)
@@ -203,21 +208,23 @@ class Generation:
         if now >= claim.deadline_at or failure is TOO_LATE:
             return await self._fail(TOO_LATE)
         calls = claim.model_calls if failed.counts else claim.model_calls - 1
-        if not failure.retryable:
+        onward = self._bench.upstreams.onward(claim, failed)
+        if not failure.retryable and onward is None:
             return await self._fail(failure)
         if claim.tries >= settings.max_tries or calls >= settings.max_model_calls:
             tried = f"{failure.message} It was tried {claim.tries} times." if claim.tries > 1 else failure.message
             return await self._fail(Failure(failure.code, tried, failure.retryable))
-        next_at = now + int(1000 * (failed.retry_after or backoff_seconds(claim.tries, settings.retry_base_seconds)))
+        next_at = now + int(1000 * self._pause_seconds(failed, onward))
         if next_at >= claim.deadline_at:
             return await self._fail(failure)
-        log.info("trying again later: %s", failure.message)
+        log.info("trying again: %s", failure.message)
         self.stream.flush()
         status = await self._store(
             moves.requeue,
             claim,
             outcome=AttemptOutcome.RETRIED,
             next_at=next_at,
+            next_route=onward.route if onward else None,
             give_back_call=not failed.counts,
             failure=failure,
             sent=self.stream.said_in_vain(),
@@ -225,6 +232,13 @@ class Generation:
         self.report.end(status, outcome=AttemptOutcome.RETRIED, failure=failure)
         self.stream.leave(status)
         return status
+
+    def _pause_seconds(self, failed: ModelFailure, onward: Onward | None) -> float:
+        """How long to wait before the next try: not at all where another upstream is sound."""
+        if onward is not None and onward.is_sound:
+            return 0.0
+        asked_for = failed.retry_after if onward is None else None
+        return asked_for or backoff_seconds(self.claim.tries, self._bench.settings.retry_base_seconds)
 
     async def _fail(self, failure: Failure) -> ReplyStatus:
         return await self._finish(Ending(ReplyStatus.FAILED, self.stream.text, failure=failure))

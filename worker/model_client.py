@@ -13,6 +13,7 @@ import httpx2
 from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient, OpenAIError
 
 from shared.ending import Usage
+from shared.models_file import Upstream
 from shared.settings import Settings
 from worker.model_failure import ModelFailure, cut_off, empty, malformed, of_exception, timed_out
 from worker.model_text import storable
@@ -84,9 +85,9 @@ class OpenAIModelClient:
     are ours, since they must be visible and survive a restart.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._first_byte_seconds = settings.first_byte_seconds
-        self._chunk_seconds = settings.chunk_seconds
+    def __init__(self, upstream: Upstream, *, key: str | None, settings: Settings) -> None:
+        self._first_byte_seconds = upstream.first_byte_seconds or settings.first_byte_seconds
+        self._chunk_seconds = upstream.chunk_seconds or settings.chunk_seconds
         limits = httpx2.Limits(max_connections=0, max_keepalive_connections=settings.slots)  # 0: as many as slots
         http_client = DefaultAioHttpClient(
             limits=limits,
@@ -94,8 +95,8 @@ class OpenAIModelClient:
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
         )
         self._client = AsyncOpenAI(
-            api_key=settings.openai_api_key or NO_KEY,
-            base_url=settings.openai_base_url,
+            api_key=key or NO_KEY,
+            base_url=upstream.base_url,
             max_retries=0,
             http_client=http_client,
         )

@@ -25,6 +25,21 @@ _FILTER_CODES = frozenset({"content_filter", "content_policy_violation"})
 _NOT_FOUND, _REQUEST_TIMEOUT, _TOO_LARGE, _SERVER_ERRORS = 404, 408, 413, 500
 
 
+# Whose fault it is that there is no answer. Of an error of the provider's own that depends on whether it may pass.
+_UPSTREAMS_FAULT = frozenset(
+    {
+        ReplyError.INVALID_API_KEY,
+        ReplyError.UPSTREAM_UNREACHABLE,
+        ReplyError.UPSTREAM_TIMEOUT,
+        ReplyError.RATE_LIMITED,
+        ReplyError.UPSTREAM_CUT_OFF,
+        ReplyError.UPSTREAM_MALFORMED,
+    }
+)
+_MODELS_FAULT = frozenset({ReplyError.MODEL_NOT_FOUND, ReplyError.UPSTREAM_EMPTY})
+_REQUESTS_FAULT = frozenset({ReplyError.CONTEXT_LENGTH_EXCEEDED, ReplyError.CONTENT_FILTERED})
+
+
 class ModelFailure(Exception):
     """A call that gave no whole answer.
 
@@ -37,6 +52,24 @@ class ModelFailure(Exception):
         self.failure = failure
         self.counts = counts
         self.retry_after = retry_after
+
+    @property
+    def is_upstreams_fault(self) -> bool:
+        """Whether another reply would meet the same at this upstream."""
+        failure = self.failure
+        return failure.code in _UPSTREAMS_FAULT or (failure.code is ReplyError.UPSTREAM_ERROR and failure.retryable)
+
+    @property
+    def may_pass_elsewhere(self) -> bool:
+        """Whether another upstream, or another model, may answer the same request."""
+        return self.is_upstreams_fault or self.failure.code in _MODELS_FAULT
+
+    @property
+    def shows_life(self) -> bool:
+        """Whether the upstream did its work, and only this request or this model was at fault."""
+        failure = self.failure
+        refused = failure.code is ReplyError.UPSTREAM_ERROR and not failure.retryable
+        return refused or failure.code in _MODELS_FAULT | _REQUESTS_FAULT
 
 
 def _fail(code: ReplyError, message: str, *, retryable: bool) -> Failure:
@@ -66,6 +99,12 @@ def malformed(what: str) -> ModelFailure:
     return ModelFailure(
         _fail(ReplyError.UPSTREAM_MALFORMED, f"The model's answer could not be read: {what}.", retryable=True)
     )
+
+
+def not_offered(model: str) -> ModelFailure:
+    """The models file has no such name, or no more."""
+    message = f"This server does not offer the model {model!r}; choose another from GET /models/."
+    return ModelFailure(_fail(ReplyError.MODEL_NOT_FOUND, message, retryable=False), counts=False)
 
 
 def filtered() -> ModelFailure:
@@ -105,7 +144,7 @@ def _of_causes(causes: list[BaseException], *, has_begun: bool) -> ModelFailure:
 
 
 def _unreachable() -> ModelFailure:
-    message = "The model's server could not be reached. Check OPENAI_BASE_URL, or that the server runs."
+    message = "The model's server could not be reached. Check OPENAI_BASE_URL or models.toml, or that the server runs."
     return ModelFailure(_fail(ReplyError.UPSTREAM_UNREACHABLE, message, retryable=True), counts=False)
 
 
@@ -113,7 +152,7 @@ def _of_status(error: openai.APIStatusError) -> ModelFailure:
     status, words = error.status_code, _words(error)
     match status:
         case 401 | 403:
-            message = f"The provider refused the API key (HTTP {status}). Check OPENAI_API_KEY."
+            message = f"The provider refused the API key (HTTP {status}). Check OPENAI_API_KEY or models.toml."
             return ModelFailure(_fail(ReplyError.INVALID_API_KEY, message, retryable=False), counts=False)
         case 429:
             return _of_rate_limit(error)

@@ -11,7 +11,6 @@ from shared.aftermath import Aftermath
 from shared.database.access import Database
 from shared.database.schema import require_head
 from shared.doorbell import Doorbell
-from shared.errors import SettingsError
 from shared.heartbeat import Heartbeat
 from shared.interpreter import hand_over_quickly
 from shared.metrics import tell_build
@@ -26,9 +25,9 @@ from worker.deliveries import Deliveries
 from worker.generation import Workbench
 from worker.loop import LoopThread
 from worker.metrics_server import MetricsServer
-from worker.model_client import OpenAIModelClient
 from worker.reply_stream import Pacer
 from worker.slots import Slots
+from worker.upstreams import Upstreams
 from worker.webhook_client import WebhookClient
 
 
@@ -36,10 +35,9 @@ class WorkerProcess:
     """Everything of a worker that is not Celery, on one event loop."""
 
     def __init__(self, settings: Settings, *, slots: int) -> None:
-        if not (settings.openai_api_key or settings.openai_base_url):
-            raise SettingsError("no model is configured: set OPENAI_API_KEY, or OPENAI_BASE_URL for another server")
         self._settings = settings
         self._capacity = slots
+        self._upstreams = Upstreams.of(settings)
         self._thread = LoopThread()
         self._database = Database(settings.database_url)
         self._doorbell = Doorbell(settings)
@@ -54,7 +52,6 @@ class WorkerProcess:
         self._webhooks: WebhookClient
         self._stops: Subscription
         self._aftermath: Aftermath
-        self._model: OpenAIModelClient
 
     def start(self) -> None:
         """Starts everything.
@@ -94,12 +91,11 @@ class WorkerProcess:
         self._notifier = Notifier(self._redis, bounds=bounds)
         self._notifier.start()
         self._doorbell.start()
-        self._model = OpenAIModelClient(settings)
         self._heartbeat = Heartbeat(self._database, "worker", slots=self._capacity, on_gone=self._give_up)
         self._webhooks = WebhookClient(Targets(settings.webhook_networks))
         self._deliveries = Deliveries(settings.webhook_slots, self._database, self._webhooks, heartbeat=self._heartbeat)
         bench = Workbench(
-            self._database, self._model, self._notifier, Pacer(), settings, on_end=self._deliveries.reply_ended
+            self._database, self._upstreams, self._notifier, Pacer(), settings, on_end=self._deliveries.reply_ended
         )
         self._slots = Slots(self._capacity, bench, heartbeat=self._heartbeat, doorbell=self._doorbell)
         await self._heartbeat.start()
@@ -139,6 +135,6 @@ class WorkerProcess:
         await self._aftermath.stop()
         await self._heartbeat.stop()
         await self._notifier.stop()
-        await self._model.close()
+        await self._upstreams.close()
         await self._webhooks.close()
         await self._redis.aclose()

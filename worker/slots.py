@@ -118,10 +118,18 @@ class Slots:
 
     async def _claim(self, taking: int) -> list[asyncio.Task[None]]:
         crash_point("worker.claim.before")
+        upstreams = self._bench.upstreams
         try:
-            claimed = await self._bench.database.write(
-                claims.claim, self._heartbeat.process_id, limit=taking, now=now_ms()
-            )
+            async with upstreams.turn:
+                claimed = await self._bench.database.write(
+                    claims.claim,
+                    self._heartbeat.process_id,
+                    limit=taking,
+                    now=now_ms(),
+                    make_room=upstreams.rooms(),
+                )
+                for claim in claimed:
+                    upstreams.begin(claim)
         except StorageError as error:
             log.warning("could not claim: %s", error)
             return []
@@ -156,6 +164,7 @@ class Slots:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         generation = self._running.pop(task)
+        self._bench.upstreams.leave(generation.claim)
         if not generation.is_settled:
             # Also while draining: what it said last may be written down after the erasure.
             _ = self._spawn(self._erase_log_of_erased(generation))
@@ -224,7 +233,7 @@ class Slots:
             await self._fill(self.free)
 
     async def _has_due(self) -> bool:
-        return await self._bench.database.read(claims.has_due, now=now_ms())
+        return await self._bench.database.read(claims.has_due, now=now_ms(), shut=self._bench.upstreams.shut())
 
     async def _save_partials(self) -> None:
         """One write for all, since the writer puts what comes at once into one transaction."""

@@ -24,6 +24,8 @@ MAX_KEY_SECONDS = 100 * 365 * 86_400
 MAX_TOKEN_SECONDS = 86_400
 MAX_OVERLAP_SECONDS = 30 * 86_400
 MAX_STOP_CHARS = 500
+# A refusal names the models on offer, up to so many.
+MAX_NAMED_MODELS = 20
 
 CONTENT_NOTE = "As long as the server allows: 200,000 characters unless it is set up otherwise."
 
@@ -44,7 +46,11 @@ def _check_content(text: str) -> str:
 def _check_model(name: str) -> str:
     settings = get_settings()
     if settings.models and name not in settings.offered_models:
-        raise PydanticCustomError("unknown_model", "This server does not offer this model; see GET /models/")
+        offered = ", ".join(settings.offered_models[:MAX_NAMED_MODELS])
+        more = ", …; see GET /models/" if len(settings.offered_models) > MAX_NAMED_MODELS else ""
+        raise PydanticCustomError(
+            "unknown_model", "This server does not offer this model; it offers {offered}", {"offered": offered + more}
+        )
     return name
 
 

@@ -97,6 +97,8 @@ class Attempt(_Answer):
 
     attempt: int
     worker: str = Field(description="The process that made it.")
+    upstream: str | None = Field(description="Who was asked: an upstream of models.toml, or `default` without one.")
+    upstream_model: str | None = Field(description="The model's name there.")
     started_at: Instant
     ended_at: Instant | None
     outcome: AttemptOutcome | None = Field(description="Null while it runs.")

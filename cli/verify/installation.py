@@ -20,6 +20,7 @@ from cli.child_process import ChildFailed, ChildProcess, Program, describe_exit
 from cli.embedded_valkey import EmbeddedValkey, find_binary
 from cli.ports import lasting_ports, url_of
 from cli.verify.observer import Observer
+from shared.models_file import NO_FILE
 from shared.settings import PREFIX
 
 HOST = "127.0.0.1"
@@ -211,6 +212,7 @@ def _environment(database_url: str, redis_url: str, model_port: int) -> Mapping[
         "REDIS_URL": redis_url,
         "OPENAI_BASE_URL": f"http://{HOST}:{model_port}/v1",
         "OPENAI_API_KEY": "demo",
+        "ASYNCCHAT_MODELS_FILE": NO_FILE,
         "ASYNCCHAT_MODEL": "demo-fast",
         "ASYNCCHAT_SLOTS": str(SLOTS),
         "ASYNCCHAT_DRAIN_SECONDS": str(DRAIN_SECONDS),

@@ -116,6 +116,8 @@ replies = Table(
     Column("selected", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
     # Somebody wants the conversation to go on from it: it was chosen, or is to be once it completes.
     Column("becomes_selected", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
+    # At which of its model's routes the next attempt begins to look: 0 is the model's own, the others are fallbacks.
+    Column("next_route", Integer, nullable=False, server_default="0"),
     Column("partial", Text),
     # The last event that the partial text has in it; of an ended reply, the one that told its end.
     Column("partial_cursor", String(64)),
@@ -168,9 +170,11 @@ def _partial_index(name: str, *columns: Column[Any], where: str, unique: bool = 
     Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
 
 
-# The claim and the sweeper read only live rows, so their cost does not grow with the history.
-_partial_index("ix_replies_due", replies.c.available_at, replies.c.id, where=_QUEUED)
-_partial_index("ix_replies_due_of_tenant", replies.c.tenant_id, replies.c.available_at, replies.c.id, where=_QUEUED)
+# The claim and the sweeper read only live rows, so their cost does not grow with the history. What a row asks is in the
+# index too, so that a claim passes over thousands whose upstream is full without reading them.
+_in_turn = (replies.c.available_at, replies.c.id, replies.c.model, replies.c.next_route)
+_partial_index("ix_replies_due", *_in_turn, where=_QUEUED)
+_partial_index("ix_replies_due_of_tenant", replies.c.tenant_id, *_in_turn, where=_QUEUED)
 _partial_index("ix_replies_held", replies.c.worker_id, where=_RUNNING)
 _partial_index("ix_replies_live_turns", replies.c.conversation_id, replies.c.turn, replies.c.candidate, where=_LIVE)
 _partial_index("ix_replies_live_deadline", replies.c.deadline_at, where=_LIVE)
@@ -186,6 +190,9 @@ attempts = Table(
     Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("tenant_id", String(64), nullable=False),
     Column("worker_id", String(64), nullable=False),
+    # Who was asked, and the model's name there; null where the model was on offer no more.
+    Column("upstream", String(100)),
+    Column("upstream_model", String(200)),
     Column("started_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     # An AttemptOutcome; null while it runs.

@@ -39,6 +39,7 @@ _RETRY = (
         token=replies.c.token + 1,
         tries=0,
         model_calls=0,
+        next_route=0,
         available_at=bindparam("now"),
         deadline_at=bindparam("until"),
         **dict.fromkeys(

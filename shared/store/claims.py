@@ -6,14 +6,15 @@ Locks are taken in one order everywhere: the process's row, then the conversatio
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, exists, func, insert, null, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, exists, func, insert, null, select, tuple_, update
 
 from shared.database.models import attempts, conversations, is_live, is_queued, replies
 from shared.reply_status import ReplyStatus
+from shared.room import AnyRoom, Place, Room
 from shared.store import conversations as conversation_rows
 from shared.store import workers as worker_rows
 
@@ -41,9 +42,11 @@ class Claim:
     available_at: int
     becomes_selected: bool = False
     instructions: str | None = None
+    # Known only to who has just claimed it.
+    place: Place | None = field(default=None, compare=False)
 
     @classmethod
-    def of_row(cls, row: Row[Any], *, instructions: str | None = None) -> Claim:
+    def of_row(cls, row: Row[Any], *, instructions: str | None = None, place: Place | None = None) -> Claim:
         """The claim that a row of `replies` shows."""
         return cls(
             reply_id=row.id,
@@ -61,6 +64,7 @@ class Claim:
             available_at=row.available_at,
             becomes_selected=row.becomes_selected,
             instructions=row.instructions if row.instructions is not None else instructions,
+            place=place,
         )
 
 
@@ -76,7 +80,7 @@ _is_due = (
     & _is_unblocked
 )
 _DUE = (
-    select(replies.c.id, replies.c.conversation_id)
+    select(replies.c.id, replies.c.conversation_id, replies.c.model, replies.c.next_route)
     .where(_is_due)
     .order_by(replies.c.available_at, replies.c.id)
     .limit(bindparam("limit"))
@@ -106,6 +110,14 @@ _DUE_LOCKED = _DUE.join(conversations, conversations.c.id == replies.c.conversat
     skip_locked=True, of=[conversations, replies]
 )
 _DUE_OF_TENANT_LOCKED = _DUE_LOCKED.where(replies.c.tenant_id == bindparam("of_tenant"))
+
+
+def _unless_shut(query: Select[Any]) -> Select[Any]:
+    return query.where(tuple_(replies.c.model, replies.c.next_route).not_in(bindparam("shut", expanding=True)))
+
+
+# The same where some models have no place now: what waits for them is left for later, whoever is ahead.
+_OPEN = {query: _unless_shut(query) for query in (_DUE, _DUE_LOCKED, _DUE_OF_TENANT_LOCKED)}
 # Each tenant that has queued replies, from one to the next through the index, however many replies each has.
 _first = (
     select(func.min(replies.c.tenant_id).label("tenant_id")).where(is_queued(replies)).cte("tenants", recursive=True)
@@ -124,9 +136,9 @@ _INSTRUCTIONS = select(conversations.c.id, conversations.c.instructions).where(
 )
 
 
-def has_due(connection: Connection, *, now: int) -> bool:
-    """Whether any reply could be claimed; it takes no lock, so that an idle worker writes nothing."""
-    return connection.execute(_DUE, {"now": now, "limit": 1}).first() is not None
+def has_due(connection: Connection, *, now: int, shut: Sequence[tuple[str, int]] = ()) -> bool:
+    """Whether any reply could be claimed that is not `shut`. It takes no lock, so an idle worker writes nothing."""
+    return bool(_read(connection, _DUE, shut, {"now": now, "limit": 1}))
 
 
 def due_since(connection: Connection, *, now: int) -> int | None:
@@ -140,17 +152,60 @@ def due_in(connection: Connection, conversation_id: str, *, now: int) -> list[st
     return list(connection.execute(_DUE_IN, {"of_conversation": conversation_id, "now": now}).scalars())
 
 
-def claim(connection: Connection, worker_id: str, *, limit: int, now: int) -> list[Claim]:
+def claim(
+    connection: Connection, worker_id: str, *, limit: int, now: int, make_room: Callable[[], Room] = AnyRoom
+) -> list[Claim]:
     """Takes up to `limit` due replies, oldest first, none of whose conversation has an earlier turn still live.
 
-    Of several tenants each gets its share, so that one who has queued thousands does not delay the others.
+    Of several tenants each gets its share, so that one who has queued thousands does not delay the others. What there
+    is no room for is left queued, and what is behind it is taken: a model that is full delays no other.
 
     Raises:
         ProcessGone: the worker has no row any more.
     """
     if not worker_rows.lock(connection, worker_id):
         raise ProcessGone
-    found = _due(connection, limit=limit, now=now)
+    room, claims = make_room(), list[Claim]()
+    while len(claims) < limit:
+        # Twice as many each time that the first ones were not those of the fullest upstream.
+        asked = min(limit - len(claims), limit if room.least is None else max(room.least, len(claims)))
+        shut = room.shut()
+        found = _due(connection, limit=asked, now=now, shut=shut)
+        placed = {row.id: place for row in found if (place := room.take(row.model, row.next_route)) is not None}
+        claims += _take(connection, [row for row in found if row.id in placed], placed, worker_id=worker_id, now=now)
+        if len(found) < asked or (not placed and room.shut() == shut):
+            break
+    return sorted(claims, key=lambda claim: claim.reply_id)
+
+
+def _due(connection: Connection, *, limit: int, now: int, shut: Sequence[tuple[str, int]]) -> Sequence[Row[Any]]:
+    """Due replies, with their conversations locked: of each tenant about as many, then whatever is due longest."""
+    tenants = list(connection.execute(_TENANTS).scalars())
+    found: dict[str, Row[Any]] = {}
+    if len(tenants) > 1:
+        random.shuffle(tenants)
+        share = max(1, limit // len(tenants))
+        for tenant_id in tenants[:limit]:
+            own = {"now": now, "limit": share, "of_tenant": tenant_id}
+            found |= {row.id: row for row in _read(connection, _DUE_OF_TENANT_LOCKED, shut, own)}
+    if tenants and len(found) < limit:
+        oldest = _read(connection, _DUE_LOCKED, shut, {"now": now, "limit": limit})
+        found |= {row.id: row for row in oldest if row.id not in found}
+    return list(found.values())[:limit]
+
+
+def _read(
+    connection: Connection, query: Select[Any], shut: Sequence[tuple[str, int]], values: Mapping[str, Any]
+) -> Sequence[Row[Any]]:
+    if shut:
+        return connection.execute(_OPEN[query], {**values, "shut": list(shut)}).all()
+    return connection.execute(query, values).all()
+
+
+def _take(
+    connection: Connection, found: Sequence[Row[Any]], places: Mapping[str, Place], *, worker_id: str, now: int
+) -> list[Claim]:
+    """Makes the rows, which are locked, the worker's own, and opens an attempt for each."""
     if not found:
         return []
     conversation_ids = sorted({row.conversation_id for row in found})
@@ -160,25 +215,9 @@ def claim(connection: Connection, worker_id: str, *, limit: int, now: int) -> li
     ).all()
     rows = connection.execute(_INSTRUCTIONS, {"conversation_ids": conversation_ids})
     instructions = {row.id: row.instructions for row in rows}
-    claims = [Claim.of_row(row, instructions=instructions[row.conversation_id]) for row in taken]
+    claims = [Claim.of_row(row, instructions=instructions[row.conversation_id], place=places[row.id]) for row in taken]
     _record_starts(connection, claims, worker_id=worker_id, now=now)
-    return sorted(claims, key=lambda claim: claim.reply_id)
-
-
-def _due(connection: Connection, *, limit: int, now: int) -> Sequence[Row[Any]]:
-    """Due replies, with their conversations locked: of each tenant about as many, then whatever is due longest."""
-    tenants = list(connection.execute(_TENANTS).scalars())
-    found: dict[str, Row[Any]] = {}
-    if len(tenants) > 1:
-        random.shuffle(tenants)
-        share = max(1, limit // len(tenants))
-        for tenant_id in tenants[:limit]:
-            own = {"now": now, "limit": share, "of_tenant": tenant_id}
-            found |= {row.id: row for row in connection.execute(_DUE_OF_TENANT_LOCKED, own)}
-    if tenants and len(found) < limit:
-        oldest = connection.execute(_DUE_LOCKED, {"now": now, "limit": limit}).all()
-        found |= {row.id: row for row in oldest if row.id not in found}
-    return list(found.values())[:limit]
+    return claims
 
 
 def _record_starts(connection: Connection, claims: Sequence[Claim], *, worker_id: str, now: int) -> None:
@@ -188,6 +227,8 @@ def _record_starts(connection: Connection, claims: Sequence[Claim], *, worker_id
             "attempt": claim.attempt,
             "tenant_id": claim.tenant_id,
             "worker_id": worker_id,
+            "upstream": claim.place.upstream if claim.place else None,
+            "upstream_model": claim.place.model if claim.place and claim.place.upstream else None,
             "started_at": now,
         }
         for claim in claims

@@ -20,6 +20,7 @@ from sqlalchemy import (
     case,
     cast,
     exists,
+    func,
     insert,
     literal,
     null,
@@ -130,6 +131,7 @@ _REQUEUE = (
         token=replies.c.token + 1,
         worker_id=None,
         available_at=bindparam("next_at"),
+        next_route=func.coalesce(cast(bindparam("new_route"), Integer), replies.c.next_route),
         tries=replies.c.tries - bindparam("tries_back"),
         model_calls=replies.c.model_calls - bindparam("calls_back"),
         finished_at=case((replies.c.stop_requested.is_not(None), cast(bindparam("now"), BigInteger))),
@@ -183,10 +185,13 @@ def requeue(
     now: int,
     give_back_try: bool = False,
     give_back_call: bool = False,
+    next_route: int | None = None,
     failure: Failure | None = None,
     sent: Sent = NOTHING_SENT,
 ) -> ReplyStatus:
     """Puts the reply back for another try at `next_at`. What did not count is given back.
+
+    `next_route` is the route of its model at which that try begins to look; None leaves it as it was.
 
     Raises:
         Lost: the reply is no longer this claim's.
@@ -200,6 +205,7 @@ def requeue(
             "next_at": next_at,
             "tries_back": int(give_back_try),
             "calls_back": int(give_back_call),
+            "new_route": next_route,
             "now": now,
         },
     ).one_or_none()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shared.ending import Usage
+from shared.models_file import Upstream
 from shared.reply_status import ReplyError
 from tests.fixtures.raw_model import DONE, RawModel, chunk, event, head, raw_model, refusal, usage
 from tests.fixtures.settings import settings_with
@@ -42,10 +43,16 @@ class Heard:
         return "".join(self.pieces)
 
 
+def client_of(**settings: Any) -> OpenAIModelClient:
+    """The client of the one upstream that the settings describe."""
+    chosen = settings_with(**settings)
+    return OpenAIModelClient(Upstream("default", chosen.openai_base_url), key=chosen.openai_api_key, settings=chosen)
+
+
 async def call(base_url: str, *, into: Heard | None = None, **settings: Any) -> Heard:
     """Asks the model at this address."""
     heard = into or Heard()
-    client = OpenAIModelClient(settings_with(openai_base_url=base_url, **settings))
+    client = client_of(openai_base_url=base_url, **settings)
     request = ModelRequest("some-model", MESSAGES, {})
     try:
         async with asyncio.timeout(BOUND_SECONDS):
@@ -71,7 +78,7 @@ async def fail(*parts: bytes, holds: bool = False, **settings: Any) -> ModelFail
 async def asked_with(parameters: Mapping[str, Any], **settings: Any) -> RawModel:
     """The server, once it was asked with these parameters."""
     async with raw_model(head(), chunk("Hi", finish="stop"), DONE) as model:
-        client = OpenAIModelClient(settings_with(openai_base_url=model.base_url, **settings))
+        client = client_of(openai_base_url=model.base_url, **settings)
         await client.stream(ModelRequest("some-model", MESSAGES, parameters), on_text=lambda _: None)
         await client.close()
         return model
@@ -138,7 +145,7 @@ async def test_compatible_servers_are_told_the_old_name_of_the_length() -> None:
     ],
 )
 async def test_openai_itself_is_told_the_new_name_of_the_length(base_url: str | None, name: str) -> None:
-    client = OpenAIModelClient(settings_with(openai_base_url=base_url, openai_api_key="sk-test"))
+    client = client_of(openai_base_url=base_url, openai_api_key="sk-test")
     body = client._body(ModelRequest("some-model", MESSAGES, {"max_output_tokens": 10}))
     await client.close()
     assert body.keys() & {"max_tokens", "max_completion_tokens"} == {name}

@@ -21,6 +21,10 @@ LATE = NOW + 10_000_000
 USES: dict[str, tuple[str, Callable[[Tables, str], object]]] = {
     "claim": ("ix_replies_due", lambda tables, _: tables.claim()),
     "has_due": ("ix_replies_due", lambda tables, _: tables(claims.has_due, now=NOW)),
+    "has_due but of full models": (
+        "ix_replies_due",
+        lambda tables, *_: tables(claims.has_due, now=NOW, shut=[("default-model", 0), ("default-model", 1)]),
+    ),
     "due_in": ("ix_replies_live_turns", lambda tables, id_: tables(claims.due_in, id_, now=NOW)),
     "live": ("ix_replies_live_turns", lambda tables, id_: tables(replies.live, id_)),
     "turns_ahead": ("ix_replies_live_turns", lambda tables, id_: tables(replies.turns_ahead, id_, 3)),
