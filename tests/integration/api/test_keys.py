@@ -33,7 +33,14 @@ BODIES = {
     "items": {"items": [{"role": "user", "content": "Hello"}]},
     "{conversation_id}": {"metadata": {}},
 }
+# What makes something of one's own, and names nothing that is there.
+MAKING = {
+    *("/conversations/", "/v1/conversations", "/v1/responses", "/v1/chat/completions"),
+    *("/keys/", "/webhooks/"),
+}
 FULL = frozenset({Scope.READ, Scope.WRITE})
+# In whatever the scene has a text.
+MARK = "only-for-its-tenant"
 
 
 class Keys:
@@ -67,9 +74,10 @@ async def locked(environment: pytest.MonkeyPatch, keys: Keys) -> AsyncIterator[G
 async def _scene(gateway: Gateway, headers: dict[str, str]) -> dict[str, str]:
     """One of everything that the tenant has, by the names that paths have for them."""
     client = gateway.client
-    created = (await client.post("/conversations/", json={"message": {"content": "Hello"}}, headers=headers)).json()
+    body = {"title": MARK, "instructions": MARK, "end_user": MARK, "message": {"content": MARK}}
+    created = (await client.post("/conversations/", json=body, headers=headers)).json()
     reply = created["turn"]["replies"][0]
-    response = (await client.post("/v1/responses", json={"input": "Hi", "background": True}, headers=headers)).json()
+    response = (await client.post("/v1/responses", json={"input": MARK, "background": True}, headers=headers)).json()
     resources = gateway.resources
     identity = await resources.authenticator.identify(headers["Authorization"].removeprefix("Bearer "))
     assert identity is not None
@@ -101,6 +109,7 @@ def _walk(gateway: Gateway, names: dict[str, str]) -> list[tuple[str, str, str]]
         path = route.path
         for name, value in names.items():
             path = path.replace(f"{{{name}}}", value).replace(f"{{{name}:path}}", value)
+        assert "{" not in path, f"{route.path}: say in _scene() what is there by that name"
         found += [(route.path, method, path) for method in sorted((route.methods or set()) - {"HEAD"})]
     assert len(found) > 35
     return found
@@ -136,7 +145,7 @@ async def test_without_a_good_key_nothing_is_to_be_had_anywhere(locked: Gateway,
     for template, method, path in _walk(locked, names):
         for headers in bad:
             answer = await _answers(locked.client, method, path, headers)
-            if template in EVERYONES or template.startswith(FILES):
+            if _is_everyones(template):
                 assert answer.status_code < 400 or template.startswith(FILES), (method, path)
                 break
             assert answer.status_code == 401, (method, path, headers)
@@ -144,16 +153,34 @@ async def test_without_a_good_key_nothing_is_to_be_had_anywhere(locked: Gateway,
             assert answer.headers["X-Request-ID"]
 
 
+def _is_everyones(template: str) -> bool:
+    return template in EVERYONES or template.startswith(FILES)
+
+
 async def test_another_tenants_things_are_not_there(locked: Gateway, keys: Keys) -> None:
+    """Whatever names a thing of its own is 404, however it is asked for; whatever names none shows nothing of it."""
     _, mine = await keys.make("mine")
     _, other = await keys.make("other", scopes=frozenset({Scope.ADMIN}))
     names = await _scene(locked, mine)
     before = await locked.client.get(f"/conversations/{names['conversation_id']}/", headers=mine)
+    assert MARK in before.text
+    shown = {MARK, *(names[name] for name in names if name.endswith("_id"))}
     for template, method, path in _walk(locked, names):
-        if "{" not in template or template in EVERYONES or "{name" in template or "{path" in template:
+        if _is_everyones(template) or "{name" in template:
             continue
-        answer = await _answers(locked.client, method, path, other, template=template)
-        assert answer.status_code == 404, (method, path, answer.text)
+        if "{" in template:
+            # Also where it would be waited for or listened to.
+            for query in ("", "?wait=20", "?stream=true") if method == "GET" else ("", "?wait=20"):
+                answer = await _answers(locked.client, method, path + query, other, template=template)
+                assert answer.status_code == 404, (method, path + query, answer.text)
+        elif method == "GET":
+            answer = await _answers(locked.client, method, path, other)
+            assert [each for each in shown if each in answer.text] == [], (method, path)
+        else:
+            assert template in MAKING, f"{method} {template}: say in MAKING that it names nothing, or test it here"
+    streamed = {**other, "Accept": "text/event-stream"}
+    path = f"/conversations/{names['conversation_id']}/ask-message/"
+    assert (await locked.client.post(path, json={"content": "Hi"}, headers=streamed)).status_code == 404
     assert (
         await locked.client.get(f"/conversations/{names['conversation_id']}/", headers=mine)
     ).json() == before.json()
@@ -165,13 +192,28 @@ async def test_another_tenants_things_are_not_there(locked: Gateway, keys: Keys)
         assert (await locked.client.post("/v1/responses", json={**body, **told}, headers=other)).status_code == 404
 
 
+async def test_the_token_of_another_conversation_opens_nothing(locked: Gateway, keys: Keys) -> None:
+    _, mine = await keys.make()
+    names = await _scene(locked, mine)
+    elsewhere = (await locked.client.post("/conversations/", headers=mine)).json()["id"]
+    made = await locked.client.post(f"/conversations/{elsewhere}/tokens/", headers=mine)
+    bearer = {"Authorization": f"Bearer {made.json()['token']}"}
+    for template, method, path in _walk(locked, names):
+        if not _is_everyones(template):
+            answer = await _answers(locked.client, method, path, bearer, template=template)
+            assert answer.status_code == 403, (method, path)
+        if template.endswith("/events/"):
+            answer = await locked.client.get(f"{path}?access_token={made.json()['token']}")
+            assert answer.status_code == 403, path
+
+
 @pytest.mark.parametrize("scope", Scope)
 async def test_a_key_is_good_for_its_scope_and_no_more(locked: Gateway, keys: Keys, scope: Scope) -> None:
     _, mine = await keys.make()
     names = await _scene(locked, mine)
     _, narrow = await keys.make(scopes=frozenset({scope}))
     for template, method, path in _walk(locked, names):
-        if template in EVERYONES or template.startswith((*FILES, "/errors")) or template.endswith("/events/"):
+        if _is_everyones(template):
             continue
         if template.startswith(("/keys", "/webhooks", "/workers")):
             allowed = scope is Scope.ADMIN
@@ -262,7 +304,7 @@ async def test_a_browsers_token_is_good_for_its_conversation_alone(locked: Gatew
     for template, method, address in _walk(locked, names):
         if template.startswith("/conversations/{conversation_id}/") and method == "GET":
             continue
-        if template.endswith("/ask-message/") or template in EVERYONES or template.startswith((*FILES, "/errors")):
+        if template.endswith("/ask-message/") or _is_everyones(template):
             continue
         answer = await _answers(locked.client, method, address, bearer, template=template)
         assert answer.status_code == 403, (method, address)
