@@ -96,6 +96,7 @@ async def _scene(gateway: Gateway, headers: dict[str, str]) -> dict[str, str]:
         "code": "not_found",
         "key_id": "key_01m86nzqqk652jp7wdnyyebm22",
         "path": "x",
+        "version": "1",
         "end_user": "ada",
         "erasure_id": "erasure_01m86nzqqk652jp7wdnyyebm22",
     }
