@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Path, Query
 
 from api.problems import CATALOGUE
-from api.routes.documentation import Documented
+from api.routes.documentation import EVENTS, Documented
 
 _ULID = "[0-7][0-9a-hjkmnp-tv-z]{25}"
 
@@ -30,6 +30,11 @@ _ERROR = {
         }
     },
 }
+
+
+def answer_or_events(description: str) -> Documented:
+    """A good answer that with `stream` is told by its events."""
+    return {200: {"description": description, "content": EVENTS}}
 
 
 def refusals(*codes: str) -> Documented:

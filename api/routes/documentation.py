@@ -45,6 +45,16 @@ def answer(model: type[Any], description: str, *, headers: dict[str, str] | None
     return documented
 
 
+EVENTS: dict[str, Any] = {
+    "text/event-stream": {
+        "schema": {
+            "type": "object",
+            "description": "One event.",
+            "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+            "required": ["data"],
+        }
+    }
+}
 BODY = ("invalid_json", "body_too_large", "unsupported_media_type", "invalid_value")
 NOT_MODIFIED: Documented = {304: {"description": "The client has just this already (If-None-Match)"}}
 ETAG = {"ETag": "A weak tag over the body, for If-None-Match."}

@@ -13,7 +13,7 @@ from api.cursors import InvalidCursor
 from api.dependencies import Resources
 from api.live.sse import EventStreamAnswer
 from api.live.streams import ReplyStream, Stream, TurnStream
-from api.routes.documentation import Documented, problems
+from api.routes.documentation import EVENTS, Documented, problems
 from shared.errors import TooManyStreams
 from shared.reply_events import Cursor
 
@@ -32,16 +32,7 @@ LAST_EVENT_PARAMETER = {
 STREAM: Documented = {
     200: {
         "description": "Server-sent events",
-        "content": {
-            "text/event-stream": {
-                "schema": {
-                    "type": "object",
-                    "description": "One event.",
-                    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
-                    "required": ["event", "data"],
-                }
-            }
-        },
+        "content": EVENTS,
     },
     204: {"description": "Everything has been told already"},
     **problems("not_found", "invalid_cursor", "too_many_streams"),

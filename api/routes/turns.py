@@ -26,6 +26,7 @@ from api.routes.documentation import (
     ASK_EXAMPLES,
     BODY,
     ETAG,
+    EVENTS,
     NOT_MODIFIED,
     RETRY,
     ConversationId,
@@ -63,7 +64,7 @@ def _turn_dict(turn: Turn) -> dict[str, Any]:
         202: answer(
             TurnAnswer, "Accepted; the replies are being made", headers={"Location": "Where the turn is.", **RETRY}
         ),
-        200: answer(TurnAnswer, "All replies have ended within the wait"),
+        200: answer(TurnAnswer, "All replies have ended within the wait; or the turn's events") | {"content": EVENTS},
         **problems("not_found", "busy", *BODY, "idempotency_mismatch", "queue_full"),
     },
     openapi_extra={"parameters": [IDEMPOTENCY_PARAMETER, PREFER_PARAMETER]},

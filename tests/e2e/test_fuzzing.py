@@ -21,8 +21,9 @@ from tests.fixtures.up import StartUp
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "0"))
 # The same every time, or another one with each long look.
 SEED = os.environ.get("FUZZ_SEED") or (str(secrets.randbelow(2**31)) if FUZZ_SECONDS else "1")
-# A document cannot say all that makes a value right: a text of white space, the cursor of another list.
-WITHOUT = ("positive_data_acceptance",)
+# A document cannot say all that makes a value right: a text of white space, the cursor of another list. A key that is
+# revoked is still to be seen, and what some request has deleted is not there for the next.
+WITHOUT = ("positive_data_acceptance", "use_after_free", "ensure_resource_availability")
 SHORT = ("--phases", "examples,fuzzing", "--max-examples", "4")
 LONG = ("--max-examples", "1000", "--max-time", str(FUZZ_SECONDS))
 # Nothing that it asks for is to last.

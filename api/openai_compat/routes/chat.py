@@ -12,7 +12,7 @@ from api.json_route import JsonRoute
 from api.openai_compat.asking import chat_asked
 from api.openai_compat.chat import completion, failure_of
 from api.openai_compat.chat_stream import ChatStream
-from api.openai_compat.documentation import refusals
+from api.openai_compat.documentation import answer_or_events, refusals
 from api.openai_compat.routes.responses import GRACE_SECONDS
 from api.openai_compat.schemas import CreateChatCompletion
 from api.routes.streaming import require_room, stream_answer
@@ -27,7 +27,7 @@ router = APIRouter(route_class=JsonRoute, tags=["OpenAI: chat completions"])
 @router.post(
     "/v1/chat/completions",
     summary="Create a chat completion",
-    responses={200: {"description": "The completion, or its chunks"}, **refusals()},
+    responses={**answer_or_events("The completion, or its chunks"), **refusals()},
     openapi_extra={"parameters": [IDEMPOTENCY_PARAMETER]},
 )
 async def create(request: Request, body: CreateChatCompletion) -> Response:

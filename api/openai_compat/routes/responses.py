@@ -22,7 +22,7 @@ from api.dependencies import (
 from api.json_route import JsonRoute
 from api.openai_compat import objects
 from api.openai_compat.asking import place_of, response_asked
-from api.openai_compat.documentation import PAGE, ResponseName, refusals
+from api.openai_compat.documentation import PAGE, ResponseName, answer_or_events, refusals
 from api.openai_compat.schemas import CreateResponse
 from api.openai_compat.streams import ResponseStream
 from api.openai_compat.unsupported import refuse_include
@@ -57,7 +57,7 @@ def _answer(row: Row) -> Response:
 @router.post(
     "/v1/responses",
     summary="Create a response",
-    responses={200: {"description": "The response, or its events"}, **refusals()},
+    responses={**answer_or_events("The response, or its events"), **refusals()},
     openapi_extra={"parameters": [IDEMPOTENCY_PARAMETER]},
 )
 async def create(request: Request, body: CreateResponse) -> Response:
@@ -92,7 +92,11 @@ async def _until_ended(resources: Resources, tenant_id: str, row: Row, *, patien
     return found
 
 
-@router.get("/v1/responses/{response_id}", summary="Retrieve a response", responses=refusals("not_found"))
+@router.get(
+    "/v1/responses/{response_id}",
+    summary="Retrieve a response",
+    responses={**answer_or_events("The response, or its events"), **refusals("not_found")},
+)
 async def retrieve(
     request: Request,
     response_id: ResponseName,
