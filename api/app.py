@@ -36,6 +36,7 @@ from api.routes import (
     docs,
     end_users,
     export,
+    feedback,
     health,
     keys,
     messages,
@@ -64,6 +65,7 @@ from shared.metrics import tell_build
 from shared.notices import Notifier
 from shared.redis_client import connect
 from shared.reply_events import LogBounds
+from shared.search_indexer import SearchIndexer
 from shared.settings import Settings, get_settings
 from shared.store import keys as keys_store
 from shared.store.takeovers import Caps
@@ -73,7 +75,7 @@ from shared.version import version
 
 # In the order in which requests look for their route: the busiest first.
 _MODULES = (
-    *(turns, replies, candidates, conversations, messages, tokens, export, models),
+    *(turns, replies, candidates, conversations, messages, tokens, export, models, feedback),
     *(openai_responses, openai_conversations, openai_chat, openai_models),
     *(end_users, keys, webhooks, workers, health, metrics, docs, pages),
 )
@@ -217,11 +219,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         eraser,
         Backlog(database),
     )
-    sweeper.start()
-    stack.push_async_callback(sweeper.stop)
-    upkeep = Upkeep(database, eraser, settings)
-    upkeep.start()
-    stack.push_async_callback(upkeep.stop)
+    for kept_running in (sweeper, Upkeep(database, eraser, settings), SearchIndexer(database)):
+        kept_running.start()
+        stack.push_async_callback(kept_running.stop)
     return resources
 
 

@@ -106,6 +106,12 @@ def tenant_of(request: Request) -> str:
     return identity_of(request).tenant_id
 
 
+def bound_conversation_of(request: Request) -> str | None:
+    """The only conversation that the request may touch, where it came with a conversation's token."""
+    identity: Identity = request.scope["state"]["identity"]
+    return identity.conversation_id
+
+
 @dataclass(frozen=True, slots=True)
 class Wait:
     """How long to hold a request, and the header that says so if the client asked by `Prefer`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import lru_cache
@@ -32,6 +33,8 @@ _LISTENING = "/events/"
 # Where a proxy says for whom it asks.
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"})
 _METRICS = "/metrics"
+_FEEDBACK = re.compile("/replies/[^/]+/feedback/")
+_OF_FEEDBACK = frozenset({"PUT", "DELETE"})
 
 
 class Refusal(Exception):
@@ -111,7 +114,9 @@ class Gate:
             raise _unauthorized("This key is not known here, or no good any more.")
         needed = _needed(path, method)
         if identity.conversation_id is not None and not _is_of_token(path, method, identity.conversation_id):
-            raise Refusal("forbidden", "This token is good for asking, reading and listening in its conversation only.")
+            raise Refusal(
+                "forbidden", "This token is good for asking, reading, listening and feedback in its conversation only."
+            )
         if not identity.may(needed):
             raise Refusal("forbidden", f"This key has not the scope `{needed}`, which this takes.")
         if path == _METRICS:
@@ -240,7 +245,10 @@ def _is_of_token(path: str, method: str, conversation_id: str) -> bool:
     own = f"/conversations/{conversation_id}/"
     if method in _READING:
         return path.startswith(own)
-    return method == "POST" and path == f"{own}ask-message/"
+    # Which conversation a reply is in, the path does not say: `services.feedback` looks.
+    return (method == "POST" and path == f"{own}ask-message/") or (
+        method in _OF_FEEDBACK and _FEEDBACK.fullmatch(path) is not None
+    )
 
 
 def _values(scope: AsgiScope, name: bytes) -> Iterable[str]:

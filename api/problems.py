@@ -146,6 +146,13 @@ _REQUEST_PROBLEMS = (
         "Use regenerate for another answer beside this one.",
     ),
     Problem(
+        "not_ended",
+        409,
+        "This reply is still being made",
+        "Feedback is about a whole answer, and this reply has not ended.",
+        "Wait until it has ended (`GET /replies/{id}/?wait=20`), or cancel it.",
+    ),
+    Problem(
         "body_too_large",
         413,
         "The body is too large",

@@ -14,6 +14,7 @@ from shared.reply_status import LIVE
 
 if TYPE_CHECKING:
     from api.services.reading import ConversationView
+    from shared.store.search import Match
 
 # A row of the database, or one as it was just written.
 Row = Mapping[str, Any] | RowMapping
@@ -154,6 +155,19 @@ def conversation_head(row: Row) -> dict[str, Any]:
         "version": row["version"],
         "created_at": instant(row["created_at"]),
         "updated_at": instant(row["updated_at"]),
+    }
+
+
+def found_dict(row: Row, match: Match) -> dict[str, Any]:
+    """A conversation as a search shows it, with where it was found."""
+    return {
+        **conversation_head(row),
+        "match": {
+            "field": "title" if match.message_id is None else "message",
+            "snippet": match.snippet,
+            "message_id": match.message_id,
+            "turn": match.turn,
+        },
     }
 
 

@@ -8,7 +8,8 @@ AsyncChatError
 │   │   ├── Busy             the conversation has live replies, and the request would not wait for them
 │   │   ├── NotLastTurn      the conversation has gone on since that turn
 │   │   ├── NotSelectable    the reply has no text to go on from
-│   │   └── NotRetryable     the reply neither failed nor was cancelled
+│   │   ├── NotRetryable     the reply neither failed nor was cancelled
+│   │   └── NotEnded         the reply is still being made
 │   ├── CannotCancel         the response has ended, and its client has it
 │   ├── NotFinished          the process had to stop waiting for the answer
 │   ├── QueueFull            as many replies are live as may be
@@ -74,6 +75,12 @@ class NotRetryable(Conflict):
     """The reply neither failed nor was cancelled."""
 
     code = "not_retryable"
+
+
+class NotEnded(Conflict):
+    """The reply is still being made."""
+
+    code = "not_ended"
 
 
 class CannotCancel(RequestError):

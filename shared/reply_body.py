@@ -46,6 +46,7 @@ def reply_dict(row: Row) -> dict[str, Any]:
         "incomplete_reason": row["incomplete_reason"],
         "stop_requested": row["stop_requested"],
         "metadata": row["metadata"],
+        "feedback": _feedback(row),
         "queue": _queue(row),
         "created_at": instant(row["created_at"]),
         "started_at": instant_or_none(row["started_at"]),
@@ -70,6 +71,16 @@ def _error(row: Row) -> dict[str, Any] | None:
         "code": row["error_code"],
         "message": row["error_message"],
         "retryable": bool(row["error_retryable"]),
+    }
+
+
+def _feedback(row: Row) -> dict[str, Any] | None:
+    if row["feedback_rating"] is None:
+        return None
+    return {
+        "rating": row["feedback_rating"],
+        "comment": row["feedback_comment"],
+        "given_at": instant(row["feedback_at"]),
     }
 
 

@@ -43,6 +43,11 @@ from api.services import conversations
 from api.services.conversations import NEWEST_MESSAGES
 from api.services.replies import Patience
 from shared.errors import InvalidValue
+from shared.search_text import words_of
+from shared.store.search import Search
+
+MAX_QUERY_CHARS = 200
+MAX_QUERY_WORDS = 16
 
 router = APIRouter(route_class=JsonRoute, tags=["Conversations"])
 
@@ -108,6 +113,13 @@ async def fork(
     return json_answer(content, status=201, headers={"Location": f"/conversations/{content['id']}/"})
 
 
+def _words(query: str) -> list[str]:
+    words = words_of(query)
+    if not words or len(words) > MAX_QUERY_WORDS:
+        raise InvalidValue(f"Give 1 to {MAX_QUERY_WORDS} words to look for.", pointer="?q")
+    return words
+
+
 @router.get(
     "/conversations/",
     summary="List conversations",
@@ -120,17 +132,33 @@ async def list_conversations(
     request: Request,
     limit: Limit = 20,
     after: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    *,
     order: Annotated[Literal["asc", "desc"], Query(description="By last change: newest first, or oldest.")] = "desc",
     end_user: Annotated[str | None, Query(max_length=255, description="Only this end user's.")] = None,
+    q: Annotated[
+        str | None,
+        Query(
+            max_length=MAX_QUERY_CHARS,
+            description="Only those with all these words in their title, or in one message, in whatever case. Each "
+            "then has a `match`, and a page may be shorter than `limit` while `has_more` is true.",
+        ),
+    ] = None,
 ) -> Response:
     """Without their messages. Pass `next_cursor` on as `after`."""
-    if end_user is not None and "\0" in end_user:
-        raise InvalidValue("A value may not contain the NUL character.", pointer="?end_user")
+    for name, value in (("end_user", end_user), ("q", q)):
+        if value is not None and "\0" in value:
+            raise InvalidValue("A value may not contain the NUL character.", pointer=f"?{name}")
+    position = read_conversation_cursor(after, parameter="after") if after is not None else None
+    if q is not None:
+        wanted = Search(tenant_of(request), _words(q), limit, after=position, order=order, end_user=end_user)
+        found = await conversations.search(resources_of(request), wanted)
+        cursor = conversation_cursor(*found.following) if found.following else None
+        return page_answer(request, [rendering.found_dict(*each) for each in found.rows], next_cursor=cursor)
     rows = await conversations.page(
         resources_of(request),
         tenant_of(request),
         limit=limit + 1,
-        after=read_conversation_cursor(after, parameter="after") if after is not None else None,
+        after=position,
         order=order,
         end_user=end_user,
     )

@@ -111,6 +111,10 @@ WEBHOOK_EXAMPLES = {
         },
     ),
 }
+FEEDBACK_EXAMPLES = {
+    "up": Example(summary="Good", value={"rating": "up"}),
+    "down": Example(summary="Not good, and why", value={"rating": "down", "comment": "The sum is wrong."}),
+}
 APPEND_EXAMPLES = {
     "assistant": Example(summary="An earlier answer", value={"role": "assistant", "content": "Good morning!"})
 }

@@ -26,6 +26,7 @@ MAX_OVERLAP_SECONDS = 30 * 86_400
 MAX_STOP_CHARS = 500
 # A refusal names the models on offer, up to so many.
 MAX_NAMED_MODELS = 20
+MAX_COMMENT_CHARS = 2000
 
 CONTENT_NOTE = "As long as the server allows: 200,000 characters unless it is set up otherwise."
 
@@ -176,6 +177,13 @@ class ForkBody(_Body):
     up_to_turn: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
         None, description="The last turn that is copied. All of them if it is not given; none if it is 0."
     )
+
+
+class FeedbackBody(_Body):
+    """What somebody thinks of a reply. Null takes it back."""
+
+    rating: Literal["up", "down"] | None
+    comment: Annotated[str, Field(max_length=MAX_COMMENT_CHARS)] | None = None
 
 
 class _ConversationSettings(_Body):

@@ -59,6 +59,14 @@ class Queue(_Answer):
     next_attempt_at: Instant | None
 
 
+class Feedback(_Answer):
+    """What somebody thinks of a reply."""
+
+    rating: Literal["up", "down"]
+    comment: str | None
+    given_at: Instant
+
+
 class Reply(_Answer):
     """One answer in the making, or made."""
 
@@ -78,6 +86,7 @@ class Reply(_Answer):
     incomplete_reason: IncompleteReason | None
     stop_requested: StopRequest | None
     metadata: dict[str, str]
+    feedback: Feedback | None
     queue: Queue
     created_at: Instant
     started_at: Instant | None
@@ -136,6 +145,21 @@ class ConversationHead(_Answer):
     updated_at: Instant
 
 
+class Match(_Answer):
+    """Where in a conversation it was found: in its title, else in the newest such message."""
+
+    field: Literal["title", "message"]
+    snippet: str = Field(description="A line of text around the first of the words, without line breaks.")
+    message_id: str | None
+    turn: int | None
+
+
+class ListedConversation(ConversationHead):
+    """A conversation in a list."""
+
+    match: Match | None = Field(None, description="Only where the list was searched with `q`.")
+
+
 class Conversation(ConversationHead):
     """A conversation with its newest messages, oldest of them first."""
 
@@ -158,7 +182,7 @@ class _Page(_Answer):
 class ConversationPage(_Page):
     """A page of conversations."""
 
-    data: list[ConversationHead]
+    data: list[ListedConversation]
 
 
 class MessagePage(_Page):

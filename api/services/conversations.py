@@ -21,8 +21,10 @@ from shared.clock import now_ms
 from shared.errors import StorageError
 from shared.ids import new_conversation_id
 from shared.store import conversations, forks, turns
+from shared.store import search as found
 from shared.store.conversations import Order
 from shared.store.idempotency import KeyedRequest
+from shared.store.search import FoundPage, Search
 from shared.store.turns import Said, Turn
 
 log = logging.getLogger(__name__)
@@ -163,6 +165,11 @@ async def page(
     return await resources.database.read(
         conversations.page, tenant_id, limit=limit, after=after, order=order, end_user=end_user
     )
+
+
+async def search(resources: Resources, wanted: Search) -> FoundPage:
+    """A page of the conversations in which something was found, by last change."""
+    return await resources.database.read(found.find, wanted)
 
 
 async def page_after(

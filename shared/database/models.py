@@ -136,6 +136,10 @@ replies = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
+    # What somebody thinks of it: `up` or `down`.
+    Column("feedback_rating", String(8)),
+    Column("feedback_comment", Text),
+    Column("feedback_at", BigInteger),
     UniqueConstraint("conversation_id", "turn", "candidate"),
     CheckConstraint(
         "status in ('queued', 'in_progress', 'completed', 'incomplete', 'failed', 'cancelled')", name="status"

@@ -54,6 +54,8 @@ _RETRY = (
                     "started_at",
                     "finished_at",
                 ),
+                # It was about a text that is gone.
+                *("feedback_rating", "feedback_comment", "feedback_at"),
             ),
             null(),
         ),

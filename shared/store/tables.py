@@ -5,12 +5,13 @@ from __future__ import annotations
 from sqlalchemy import Connection, Table, exists, func, insert, select
 
 from shared.database.models import metadata
+from shared.database.search_tables import DERIVED
 
 # Rows held in memory at a time; each may have a long text.
 CHUNK = 500
 
-# Each after those it refers to.
-ALL = metadata.sorted_tables
+# Each after those it refers to. What is made from others is made there again.
+ALL = [table for table in metadata.sorted_tables if table not in DERIVED]
 
 
 def first_filled(connection: Connection) -> str | None:

@@ -204,6 +204,9 @@ _UNTOUCHED: Mapping[str, Any] = {
     "incomplete_reason": None,
     "input_tokens": None,
     "output_tokens": None,
+    "feedback_rating": None,
+    "feedback_comment": None,
+    "feedback_at": None,
     "started_at": None,
     "finished_at": None,
 }

@@ -43,6 +43,8 @@ async def test_every_endpoint_is_documented(gateway: Gateway) -> None:
         "POST /replies/{reply_id}/regenerate/",
         "POST /replies/{reply_id}/retry/",
         "POST /replies/{reply_id}/select/",
+        "PUT /replies/{reply_id}/feedback/",
+        "DELETE /replies/{reply_id}/feedback/",
         "GET /replies/{reply_id}/attempts/",
         "GET /replies/{reply_id}/events/",
         "GET /conversations/{conversation_id}/events/",
@@ -158,7 +160,7 @@ async def test_the_examples_work_when_pasted(gateway: Gateway) -> None:
             await gateway.ask(conversation_id)
             turn = await gateway.ask(conversation_id)
             reply_id = turn["replies"][0]["id"]
-            if path.endswith("/retry/"):
+            if path.endswith(("/retry/", "/feedback/")):
                 await gateway.client.post(f"/replies/{reply_id}/cancel/")
             url = path.replace("{conversation_id}", conversation_id).replace("{reply_id}", reply_id)
             answer = await gateway.client.request(method, url, json=example["value"])

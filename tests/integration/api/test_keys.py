@@ -30,6 +30,7 @@ FILES = ("/docs", "/assets")
 BODIES = {
     "ask-message/": {"content": "Hello"},
     "messages/": {"role": "user", "content": "Hello"},
+    "feedback/": {"rating": "up"},
     "items": {"items": [{"role": "user", "content": "Hello"}]},
     "{conversation_id}": {"metadata": {}},
 }
@@ -308,9 +309,15 @@ async def test_a_browsers_token_is_good_for_its_conversation_alone(locked: Gatew
         if template.endswith("/ask-message/") or _is_everyones(template):
             continue
         answer = await _answers(locked.client, method, address, bearer, template=template)
-        assert answer.status_code == 403, (method, address)
+        expected = 403 if "/feedback/" not in template else 409 if method == "PUT" else 204
+        assert answer.status_code == expected, (method, address)
     other = (await locked.client.post("/conversations/", headers=mine)).json()["id"]
     assert (await locked.client.get(f"/conversations/{other}/", headers=bearer)).status_code == 403
+    elsewhere = (await _scene(locked, mine))["reply_id"]
+    for method in ("PUT", "DELETE"):
+        body = {"rating": "up"} if method == "PUT" else None
+        answer = await locked.client.request(method, f"/replies/{elsewhere}/feedback/", json=body, headers=bearer)
+        assert answer.status_code == 404
     assert (await locked.client.get(f"{path}?access_token={token}")).status_code == 401, "only where it must be"
     for bad in (token[:-1], token + "A", "ct_", "ct_.", "ct_bnVsbA.x", token.replace("ct_", "ct_A")):
         assert (await locked.client.get(path, headers={"Authorization": f"Bearer {bad}"})).status_code == 401

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Connection, event
 
 from shared.database.models import DEFAULT_TENANT
-from shared.store import claims, messages, moves, replies, takeovers, turns
+from shared.store import claims, messages, moves, replies, search, takeovers, turns
+from shared.store.search import Search
 from shared.store.turns import Ask, Said
 from tests.integration.shared.rows import CAPS, COMPLETED, NOW, Tables
 
@@ -124,3 +125,24 @@ ONE_ROW: dict[str, Callable[[Tables, str], object]] = {
 def test_what_is_asked_about_one_thing_scans_and_sorts_nothing(name: str, tables: Tables, conversation: str) -> None:
     plan = plan_of(tables, lambda tables: ONE_ROW[name](tables, conversation))
     assert [step for step in plan if step.startswith("SCAN") or "TEMP B-TREE" in step] == []
+
+
+_SHORT = ("VIRTUAL TABLE INDEX", "sqlite_master", "search_pending", "anon_1", "CONSTANT ROW", "subquery")
+
+
+def test_a_search_reads_texts_by_the_index_of_trigrams_only(tables: Tables, conversation: str) -> None:
+    plan = plan_of(tables, lambda tables: tables(search.find, Search(DEFAULT_TENANT, ["hello"], 9)))
+    assert any("search_index VIRTUAL TABLE INDEX" in step for step in plan), plan
+    assert any(step.startswith("SEARCH search_documents USING INTEGER PRIMARY KEY") for step in plan), plan
+    # The list of what is not indexed yet is read from its end, so much of it and no more.
+    scans = [step for step in plan if step.startswith("SCAN") and not any(name in step for name in _SHORT)]
+    assert scans == [], plan
+    assert [step for step in plan if "ix_conversations_recent" in step] == [], plan
+    assert conversation
+
+
+def test_a_search_for_two_characters_looks_at_the_last_changed_first(tables: Tables, conversation: str) -> None:
+    plan = plan_of(tables, lambda tables: tables(search.find, Search(DEFAULT_TENANT, ["lo"], 9)))
+    assert any("conversations USING INDEX ix_conversations_recent" in step for step in plan), plan
+    assert any("search_documents USING INDEX ix_search_documents_conversation" in step for step in plan), plan
+    assert conversation

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from shared.store import claims, replies, takeovers
+from shared.database.models import DEFAULT_TENANT
+from shared.store import claims, replies, search, search_index, takeovers
+from shared.store.search import Search
 from tests.integration.shared.rows import CAPS, NOW, Tables
 
 pytestmark = pytest.mark.postgresql
@@ -75,3 +77,12 @@ def test_what_runs_all_the_time_can_use_the_index_on_live_replies(name: str, tab
     plan = plan_of(tables, lambda tables: query(tables, conversation_id))
     assert index in {step.get("Index Name") for step in plan}, plan
     assert [step for step in plan if (step["Node Type"], step.get("Relation Name")) == ("Seq Scan", "replies")] == []
+
+
+def test_a_search_can_use_the_index_of_trigrams(tables: Tables) -> None:
+    tables.ask(tables.conversation())
+    tables(search_index.index_some)
+    plan = plan_of(tables, lambda tables: tables(search.find, Search(DEFAULT_TENANT, ["hello"], 9)))
+    assert "ix_search_documents_grams" in {step.get("Index Name") for step in plan}, plan
+    read_whole = {step["Relation Name"] for step in plan if step["Node Type"] == "Seq Scan"}
+    assert not read_whole & {"search_documents", "messages", "conversations"}, plan
