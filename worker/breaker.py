@@ -51,14 +51,26 @@ class Breaker:
         if self._trial is reply:
             self._trial = None
 
-    def succeed(self) -> bool:
-        """The upstream did its work. True if it was taken for unsound before."""
-        self._failures = 0
-        # While it is to be left alone, this is the end of an answer that had begun before.
+    def hear(self) -> bool:
+        """The upstream says something: nobody need wait for the end of a long answer. True if this closes it.
+
+        It is on trial until it has done its work: the next failure opens it again, for longer.
+        """
+        # While it is to be left alone, this is an answer that had begun before.
         if not self._is_due:
             return False
-        self._open_until, self._seconds = None, OPEN_SECONDS
+        self._open_until = None
+        self._failures = FAILURES_TO_OPEN - 1
+        self._seconds = min(2 * self._seconds, MAX_OPEN_SECONDS)
         return True
+
+    def succeed(self) -> bool:
+        """The upstream did its work. True if this closes it."""
+        closes = self.hear()
+        self._failures = 0
+        if self.is_closed:
+            self._seconds = OPEN_SECONDS
+        return closes
 
     def fail(self, *, retry_after: float | None = None) -> float | None:
         """The upstream did not do its work. The seconds for which it is left alone from now on, if that is news."""

@@ -165,7 +165,9 @@ class Generation:
             self._bound = None
 
     def _take(self, text: str) -> None:
-        self.report.hear()
+        if self.stream.is_empty:
+            self.report.hear()
+            self._bench.upstreams.hear(self.claim)
         self.stream.take(text)
         crash_point("worker.text.received")
 

@@ -30,6 +30,15 @@ SPEED = cache(
         buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
     ).labels
 )
+UPSTREAM_REPLIES = Gauge("asyncchat_upstream_replies", "Replies that are at an upstream.", ["upstream"]).labels
+UPSTREAM_OPEN = Gauge(
+    "asyncchat_upstream_open", "1 while an upstream fails and is left alone: its breaker is open.", ["upstream"]
+).labels
+UPSTREAM_FAILURES = cache(
+    Counter(
+        "asyncchat_upstream_failures_total", "Attempts that an upstream did not answer.", ["upstream", "code"]
+    ).labels
+)
 TOKENS = cache(
     Counter(
         "asyncchat_tokens_total", "Tokens that models read and wrote, as they count.", ["model", "direction"]

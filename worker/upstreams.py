@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 from shared import models_file
@@ -19,6 +20,7 @@ from shared.models_file import MAX_ROUTES, Route, Upstream
 from shared.room import Place, Room
 from shared.settings import Settings
 from shared.store.claims import Claim
+from worker import metrics
 from worker.breaker import Breaker
 from worker.model_client import ModelClient, OpenAIModelClient
 from worker.model_failure import ModelFailure, not_offered
@@ -50,8 +52,8 @@ class _Line:
     client: ModelClient | None = None
 
     @property
-    def is_sound(self) -> bool:
-        return self.breaker is None or self.breaker.is_closed
+    def is_unsound(self) -> bool:
+        return self.breaker is not None and not self.breaker.is_closed
 
     @property
     def free(self) -> int | None:
@@ -75,6 +77,9 @@ class Upstreams:
         self._only = only
         # Where places are limited, no two claims may count on the same one.
         is_limited = any(line.upstream.max_concurrent for line in lines.values())
+        for name, line in lines.items():
+            metrics.UPSTREAM_REPLIES(name).set_function(partial(getattr, line, "running"))
+            metrics.UPSTREAM_OPEN(name).set_function(partial(getattr, line, "is_unsound"))
         self.turn: AbstractAsyncContextManager[None] = asyncio.Lock() if is_limited else nullcontext()
 
     @classmethod
@@ -109,7 +114,7 @@ class Upstreams:
     def rooms(self) -> Callable[[], Room]:
         """Makes the room that there is now. A claim that has to begin anew makes it anew."""
         free = {name: left for name, line in self._lines.items() if (left := line.free) is not None}
-        unsound = frozenset(name for name, line in self._lines.items() if not line.is_sound)
+        unsound = frozenset(name for name, line in self._lines.items() if line.is_unsound)
         return lambda: _Room(self.routes_of, tuple(self._routes), unsound=unsound, free=dict(free))
 
     def shut(self) -> Sequence[tuple[str, int]]:
@@ -151,16 +156,25 @@ class Upstreams:
         own = routes[claim.place.route].prompt_tokens if claim.place and routes else None
         return own or self._settings.prompt_tokens
 
+    def hear(self, claim: Claim) -> None:
+        """The upstream of the claim has begun to answer."""
+        line = self._line(claim)
+        if line is not None and line.breaker is not None and line.breaker.hear():
+            log.info("upstream %s answers again", line.upstream.name)
+
     def report(self, claim: Claim, failed: ModelFailure | None) -> None:
         """How it went there."""
         line = self._line(claim)
-        if line is None or line.breaker is None:
+        if line is None:
             return
+        name, breaker = line.upstream.name, line.breaker
         if failed is not None and failed.is_upstreams_fault:
-            if (seconds := line.breaker.fail(retry_after=failed.retry_after)) is not None:
-                log.warning("upstream %s is failing; it is left alone for %.0f s", line.upstream.name, seconds)
-        elif (failed is None or failed.shows_life) and line.breaker.succeed():
-            log.info("upstream %s works again", line.upstream.name)
+            metrics.UPSTREAM_FAILURES(name, str(failed.failure.code)).inc()
+            seconds = breaker.fail(retry_after=failed.retry_after) if breaker is not None else None
+            if seconds is not None:
+                log.warning("upstream %s is failing; it is left alone for %.0f s", name, seconds)
+        elif (failed is None or failed.shows_life) and breaker is not None and breaker.succeed():
+            log.info("upstream %s answers again", name)
 
     def onward(self, claim: Claim, failed: ModelFailure) -> Onward | None:
         """Where else the reply may go. None: nowhere, or the failure would only come again there."""
@@ -169,7 +183,7 @@ class Upstreams:
             return None
         following = claim.place.route + 1
         for route in range(following, len(routes)):
-            if self._lines[routes[route].upstream.name].is_sound:
+            if not self._lines[routes[route].upstream.name].is_unsound:
                 return Onward(route, is_sound=True)
         return Onward(following % len(routes), is_sound=False)
 

@@ -116,3 +116,32 @@ def test_the_demo_model_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPat
     environment = _choose(None).environment
     assert environment["NO_PROXY"] == "intranet,127.0.0.1"
     assert environment["no_proxy"] == "127.0.0.1"
+
+
+@pytest.fixture
+def _with_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    upstream = '[upstreams.lab]\nbase_url = "http://lab/v1"\nkey_variable = "LAB_KEY"\n'
+    Path("models.toml").write_text(upstream + '[models.one]\nupstream = "lab"\n[models.two]\nupstream = "lab"\n')
+    monkeypatch.setenv("LAB_KEY", "any")
+
+
+@pytest.mark.usefixtures("_with_file")
+def test_a_models_file_answers_and_the_command_line_chooses_among_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _choose(None) == ModelChoice()
+    assert _choose("two") == ModelChoice({"ASYNCCHAT_MODEL": "two"})
+    with pytest.raises(SettingsError, match=r"^--model: .*/models\.toml has no model 'three'; there is one, two$"):
+        _choose("three")
+    monkeypatch.delenv("LAB_KEY")
+    with pytest.raises(SettingsError, match="LAB_KEY is not set"):
+        _choose(None)
+
+
+@pytest.mark.usefixtures("_with_file")
+def test_the_demo_model_leaves_a_models_file_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = _choose("demo")
+    assert choice.demo_port == PORT
+    for name, value in choice.environment.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(_env_file=None)
+    assert (settings.models_path, settings.offered_models) == (None, ("demo",))

@@ -17,7 +17,7 @@ TOKEN = "scrape-me-7731"
 # Words that only name what an operator knows already; each with its few values.
 LABELS = {
     *("version", "role", "operation", "error", "outcome", "reason", "status", "code", "method", "route", "held", "by"),
-    *("state", "model", "direction", "le"),
+    *("state", "model", "upstream", "direction", "le"),
 }
 
 

@@ -81,6 +81,20 @@ def test_a_trial_that_fails_leaves_it_open_twice_as_long_up_to_a_bound(opened: B
         seconds = longer
 
 
+def test_an_answer_that_begins_closes_it_but_its_next_failure_opens_it_for_longer(
+    opened: Breaker, clock: Clock
+) -> None:
+    assert not opened.hear()
+    clock.now += OPEN_SECONDS
+    assert opened.hear()
+    assert opened.is_closed
+    assert opened.fail() == 2 * OPEN_SECONDS
+    clock.now += 2 * OPEN_SECONDS
+    assert opened.hear()
+    assert not opened.succeed()
+    assert opened.fail() is None
+
+
 def test_what_had_begun_before_tells_nothing_while_it_is_open(opened: Breaker, clock: Clock) -> None:
     assert not opened.succeed()
     assert opened.fail() is None
