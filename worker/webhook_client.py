@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,6 +54,7 @@ class WebhookClient:
             resolver=_CheckedResolver(targets),
             use_dns_cache=False,
             force_close=True,
+            ssl=ssl.create_default_context(),
             socket_factory=self._open_socket,
         )
         self._session = aiohttp.ClientSession(

@@ -1,0 +1,387 @@
+"""Deliveries of webhooks by a worker, to receivers that behave and to those that do not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import OpenAI
+from sqlalchemy import Connection, RowMapping, select
+from standardwebhooks import Webhook
+
+from cli.ports import free_port
+from shared.clock import now_ms
+from shared.database.access import Database
+from shared.database.models import DEFAULT_TENANT, webhook_deliveries, webhook_endpoints
+from shared.ids import new_webhook_id
+from shared.store import webhook_deliveries as delivery_rows
+from shared.store import webhook_endpoints as endpoint_rows
+from shared.webhook_events import DEFAULT_EVENTS
+from shared.webhook_signature import new_secret
+from shared.webhook_targets import AddressInfo, Targets
+from tests.fixtures.chats import Chats
+from tests.fixtures.demo_process import DemoProcess
+from tests.fixtures.receiver import OK, Behaviour, answers, floods, hangs, receiver, resets, sends
+from tests.fixtures.waiting import until
+from tests.fixtures.workers import running_worker
+from worker import deliveries, webhook_client
+
+pytestmark = pytest.mark.anyio
+
+HOME = "127.0.0.0/8,::1/128"
+PAGE = Path(__file__).parents[3] / "docs" / "api.md"
+# Nobody is asked for an answer in most of these.
+NO_MODEL = "http://127.0.0.1:1/v1"
+
+
+class Hooks:
+    """Endpoints and deliveries, put there and looked at by the store's own functions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def listen(self, url: str, *events: str) -> dict[str, Any]:
+        """An endpoint."""
+        row = {
+            "id": new_webhook_id(),
+            "tenant_id": DEFAULT_TENANT,
+            "url": url,
+            "events": list(events or DEFAULT_EVENTS),
+            "secret": new_secret(),
+            "enabled": True,
+            "created_at": now_ms(),
+            "updated_at": now_ms(),
+        }
+        await self._database.write(endpoint_rows.add, row)
+        return row
+
+    async def add(self, endpoint: dict[str, Any], *, event: str = "reply.completed") -> str:
+        """A delivery that is due."""
+
+        def make(connection: Connection) -> str:
+            delivery_id = delivery_rows.add_test(connection, DEFAULT_TENANT, endpoint["id"], now=now_ms())
+            connection.execute(
+                webhook_deliveries.update().where(webhook_deliveries.c.id == delivery_id).values(event=event)
+            )
+            return delivery_id
+
+        return await self._database.write(make)
+
+    async def delivery(self, delivery_id: str) -> RowMapping:
+        """As it is stored."""
+        found = await self._database.read(delivery_rows.get, DEFAULT_TENANT, delivery_id)
+        assert found is not None
+        return found
+
+    async def endpoint(self, endpoint: dict[str, Any]) -> RowMapping:
+        """As it is stored."""
+
+        def read(connection: Connection) -> RowMapping:
+            query = select(webhook_endpoints).where(webhook_endpoints.c.id == endpoint["id"])
+            return connection.execute(query).mappings().one()
+
+        return await self._database.read(read)
+
+    async def until(self, delivery_id: str, is_so: Callable[[RowMapping], object]) -> RowMapping:
+        """The delivery, once it is so."""
+
+        async def look() -> RowMapping | None:
+            row = await self.delivery(delivery_id)
+            return row if is_so(row) else None
+
+        found = await until(look)
+        assert found is not None
+        return found
+
+    async def until_ended(self, delivery_id: str) -> RowMapping:
+        """The delivery, once nobody tries it any more."""
+        return await self.until(delivery_id, lambda row: row["ended_at"] is not None)
+
+
+@pytest.fixture
+def hooks(database: Database) -> Hooks:
+    return Hooks(database)
+
+
+@pytest.fixture
+def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails has failed."""
+    monkeypatch.setattr(deliveries, "PAUSES_SECONDS", ())
+
+
+@pytest.fixture
+def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails is tried again after a moment, three times."""
+    monkeypatch.setattr(deliveries, "PAUSES_SECONDS", (0.01, 0.01, 0.01))
+
+
+async def test_whoever_listens_is_told_of_an_answer_and_can_tell_that_it_is_ours(
+    database_url: str, chats: Chats, demo: DemoProcess, hooks: Hooks
+) -> None:
+    async with receiver() as there:
+        endpoint = await hooks.listen(there.url, "reply.completed", "response.completed")
+        with running_worker(database_url, base_url=demo.base_url, webhook_networks=HOME):
+            reply_id = await chats.ask_anew(model="demo-fast")
+            heard = {each.said["type"]: each for each in await there.until_heard(2)}
+            for each in heard.values():
+                await hooks.until_ended(each.id)
+    ours, openais = heard["reply.completed"], heard["response.completed"]
+    said = Webhook(endpoint["secret"]).verify(ours.body, ours.headers)
+    assert (said["id"], said["data"]["reply"]["id"]) == (ours.id, reply_id)
+    assert said["data"]["reply"]["content"] == (await chats.reply(reply_id))["content"]
+    event = OpenAI(api_key="none").webhooks.unwrap(openais.body, openais.headers, secret=endpoint["secret"])
+    assert event.type == "response.completed"
+    assert event.data.id == reply_id.replace("reply_", "resp_")
+    assert event.id == openais.id
+    assert (await hooks.delivery(ours.id))["status"] == "delivered"
+
+
+@pytest.mark.usefixtures("soon_again")
+async def test_what_did_not_come_through_comes_again_under_the_same_id(database_url: str, hooks: Hooks) -> None:
+    async with receiver(answers("500 Oops", body=b"boom"), resets, OK) as there:
+        endpoint = await hooks.listen(there.url)
+        delivery_id = await hooks.add(endpoint)
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
+            row = await hooks.until_ended(delivery_id)
+    assert (row["status"], row["tries"], row["error"]) == ("delivered", 3, None)
+    assert [each.id for each in there.heard] == [delivery_id] * 3
+    assert len({each.body for each in there.heard}) == 1
+    for each in there.heard:
+        Webhook(endpoint["secret"]).verify(each.body, each.headers)
+
+
+BAD: dict[str, tuple[Behaviour, int | None, str]] = {
+    "says no": (answers("500 Oops", body=b"\0boom\xff"), 500, "answered with HTTP 500."),
+    "is elsewhere": (answers("302 Found", "Location: http://localhost:{port}/"), 302, "redirect (HTTP 302)"),
+    "breaks off": (resets, None, "closed the connection without an answer"),
+    "says nothing": (sends(b""), None, "closed the connection without an answer"),
+    "hangs": (hangs, None, "did not answer within"),
+    "is no web server": (sends(b"+OK POP3 ready\r\n"), None, "not HTTP"),
+    "has endless headers": (sends(b"HTTP/1.1 200 OK\r\n" + b"X: " + b"a" * 100_000), None, "not HTTP"),
+}
+
+
+@pytest.mark.usefixtures("one_try")
+@pytest.mark.parametrize("name", BAD)
+async def test_a_receiver_that_does_not_take_it_is_told_of_in_a_sentence(
+    name: str, database_url: str, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behaviour, status, sentence = BAD[name]
+    monkeypatch.setattr(webhook_client, "SEND_SECONDS", 0.3 if behaviour is hangs else 10.0)
+    async with receiver(behaviour) as there:
+        delivery_id = await hooks.add(await hooks.listen(there.url))
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
+            row = await hooks.until_ended(delivery_id)
+    assert (row["status"], row["response_status"]) == ("failed", status)
+    assert sentence in row["error"]
+    assert there.connections == 1, "a redirect is not followed"
+    if name == "says no":
+        assert row["response_text"] == "boom\N{REPLACEMENT CHARACTER}"
+
+
+async def test_of_a_long_answer_only_the_beginning_is_read(database_url: str, hooks: Hooks) -> None:
+    async with receiver(floods) as there:
+        delivery_id = await hooks.add(await hooks.listen(there.url))
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
+            row = await hooks.until_ended(delivery_id)
+    assert (row["status"], row["response_status"], len(row["response_text"])) == ("delivered", 200, 500)
+
+
+async def test_a_receiver_that_is_gone_is_told_no_more(
+    database_url: str, hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with receiver(answers("410 Gone")) as there:
+        endpoint = await hooks.listen(there.url)
+        delivery_id = await hooks.add(endpoint)
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
+            row = await hooks.until_ended(delivery_id)
+    found = await hooks.endpoint(endpoint)
+    assert (row["status"], found["enabled"], found["disabled_because"]) == ("failed", False, "gone")
+    assert "switched an endpoint off: gone" in caplog.text
+
+
+async def test_a_receiver_that_asks_for_time_gets_it(database_url: str, hooks: Hooks) -> None:
+    async with receiver(answers("503 Busy", "Retry-After: 3600")) as there:
+        delivery_id = await hooks.add(await hooks.listen(there.url))
+        began = now_ms()
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
+            row = await hooks.until(delivery_id, lambda row: row["error"])
+    assert row["status"] == "pending"
+    assert 3600 <= (row["available_at"] - began) / 1000 <= 3660
+
+
+@pytest.mark.usefixtures("soon_again")
+async def test_a_test_is_tried_once(database_url: str, hooks: Hooks) -> None:
+    async with receiver(answers("500 Oops")) as there:
+        delivery_id = await hooks.add(await hooks.listen(there.url), event="webhook.test")
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
+            row = await hooks.until_ended(delivery_id)
+    assert (row["status"], row["tries"]) == ("failed", 1)
+
+
+async def test_a_receiver_that_hangs_delays_no_other(
+    database_url: str, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook_client, "SEND_SECONDS", 600.0)
+    async with receiver(hangs) as slow, receiver() as quick:
+        stuck = await hooks.listen(slow.url)
+        for _ in range(8):
+            await hooks.add(stuck)
+        other = await hooks.listen(quick.url)
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME, webhook_slots=4):
+            await slow.until_heard(1)
+            await hooks.until_ended(await hooks.add(other))
+            assert slow.connections == 1, "of one endpoint no more than its share is under way"
+
+
+async def test_what_a_stopping_worker_is_sending_is_sent_by_the_next(database_url: str, hooks: Hooks) -> None:
+    async with receiver(hangs, OK) as there:
+        delivery_id = await hooks.add(await hooks.listen(there.url))
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
+            await there.until_heard(1)
+        row = await hooks.delivery(delivery_id)
+        assert (row["status"], row["tries"], row["worker_id"]) == ("pending", 0, None)
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
+            row = await hooks.until_ended(delivery_id)
+    assert (row["status"], row["tries"]) == ("delivered", 1)
+    assert [each.id for each in there.heard] == [delivery_id] * 2
+
+
+async def test_the_receiver_in_the_documentation_receives(database_url: str, hooks: Hooks, tmp_path: Path) -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    port = free_port()
+    path = tmp_path / "receiver.py"
+    path.write_text(program.replace("9000", str(port)))
+    endpoint = await hooks.listen(f"http://127.0.0.1:{port}/")
+    environment = {**os.environ, "WEBHOOK_SECRET": endpoint["secret"]}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(path)), env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    try:
+        await until(partial(listens, port))
+        delivery_id = await hooks.add(endpoint)
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
+            row = await hooks.until_ended(delivery_id)
+            said = await process.stdout.readline()
+    finally:
+        process.kill()
+        await process.wait()
+    assert row["status"] == "delivered"
+    assert said.startswith(b"webhook.test {")
+
+
+async def listens(port: int) -> bool:
+    """Whether somebody answers there."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    return True
+
+
+# --- where it may not go ---
+
+
+@pytest.mark.usefixtures("one_try")
+@pytest.mark.parametrize(
+    "form",
+    [
+        *("http://localhost:{port}/", "https://localhost:{port}/", "https://127.0.0.1:{port}/", "http://127.1:{port}/"),
+        *("https://2130706433:{port}/", "https://0x7f000001:{port}/", "https://[::ffff:127.0.0.1]:{port}/"),
+        *("https://user@127.0.0.1:{port}/", "gopher://127.0.0.1:{port}/", "file:///etc/passwd"),
+    ],
+)
+async def test_an_address_of_this_machine_is_not_called_however_it_came_to_be_stored(
+    form: str, database_url: str, hooks: Hooks
+) -> None:
+    async with receiver() as there:
+        delivery_id = await hooks.add(await hooks.listen(form.format(port=there.port)))
+        with running_worker(database_url, base_url=NO_MODEL):
+            row = await hooks.until_ended(delivery_id)
+    assert (row["status"], row["response_status"]) == ("failed", None)
+    assert row["error"].startswith(("The host", "The URL"))
+    assert there.connections == 0
+
+
+@pytest.mark.usefixtures("one_try")
+async def test_what_is_connected_to_is_checked_whatever_the_name_meant_before(
+    database_url: str, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a name that is a public address when it is checked, and another one a moment later."""
+
+    async def rebound(_self: Targets, _host: str, port: int) -> list[AddressInfo]:
+        loop = asyncio.get_running_loop()
+        return await loop.getaddrinfo("127.0.0.1", port)
+
+    monkeypatch.setattr(Targets, "resolve", rebound)
+    async with receiver() as there:
+        delivery_id = await hooks.add(await hooks.listen(f"https://receiver.example:{there.port}/"))
+        with running_worker(database_url, base_url=NO_MODEL):
+            row = await hooks.until_ended(delivery_id)
+    assert "not on the public internet" in row["error"]
+    assert there.connections == 0
+
+
+@pytest.mark.usefixtures("one_try")
+async def test_no_proxy_of_the_environment_is_asked(
+    database_url: str, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with receiver() as proxy, receiver() as there:
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        delivery_id = await hooks.add(await hooks.listen(there.url))
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
+            row = await hooks.until_ended(delivery_id)
+    assert (row["status"], proxy.connections) == ("delivered", 0)
+
+
+def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
+    """A server's context, with a certificate for that name which nobody has signed."""
+    key, pem = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-days", "1", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(pem)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, key)
+    return context, pem
+
+
+@pytest.mark.usefixtures("one_try")
+@pytest.mark.parametrize(
+    ("name", "is_trusted", "error"),
+    [
+        ("localhost", True, None),
+        ("localhost", False, "The certificate of the receiver is not valid for its name."),
+        ("other.example", True, "The certificate of the receiver is not valid for its name."),
+    ],
+)
+async def test_a_certificate_must_be_signed_and_of_that_name(
+    name: str,
+    *,
+    is_trusted: bool,
+    error: str | None,
+    database_url: str,
+    hooks: Hooks,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    context, pem = certificate(tmp_path, name)
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    async with receiver(tls=context) as there:
+        delivery_id = await hooks.add(await hooks.listen(there.url))
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
+            row = await hooks.until_ended(delivery_id)
+    assert row["error"] == error
+    assert len(there.heard) == (0 if error else 1)
