@@ -28,6 +28,7 @@ from shared.store.delivery_claims import Delivery, Trial
 from shared.store.moves import Lost
 from shared.webhook_events import TEST
 from shared.webhook_signature import signature_headers
+from worker import metrics
 from worker.webhook_client import Answer, NotSent, WebhookClient
 
 log = logging.getLogger(__name__)
@@ -184,15 +185,18 @@ class Deliveries:
     async def _conclude(self, delivery: Delivery, trial: Trial, retry_after: float | None) -> None:
         if trial.error is None:
             await self._store(delivery_claims.succeed, delivery, trial)
+            metrics.DELIVERIES("delivered").inc()
             return
         is_gone = trial.response_status == GONE
         pause = pause_seconds(delivery.tries, retry_after)
         if pause is not None and not is_gone and delivery.event != TEST:
             next_at = now_ms() + int(1000 * pause)
             await self._store(delivery_claims.try_again, delivery, trial, next_at=next_at)
+            metrics.DELIVERIES("retried").inc()
             return
         before = now_ms() - DISABLE_AFTER_MS
         disabled = await self._store(delivery_claims.give_up, delivery, trial, is_gone=is_gone, failing_before=before)
+        metrics.DELIVERIES("failed").inc()
         if disabled:
             log.warning("switched an endpoint off: %s", disabled, extra={"webhook_id": delivery.endpoint_id})
 

@@ -47,3 +47,11 @@ TOKENS = cache(
 ATTEMPT_SECONDS = cache(
     Histogram("asyncchat_attempt_seconds", "How long an attempt took.", ["outcome"], buckets=LONG_SECONDS).labels
 )
+DELIVERIES = cache(
+    Counter(
+        "asyncchat_webhook_deliveries_total", "Tries at deliveries of webhooks, by what came of them.", ["outcome"]
+    ).labels
+)
+# There from the start, as 0: else a first time would look like no change.
+for _outcome in ("delivered", "retried", "failed"):
+    DELIVERIES(_outcome)

@@ -48,6 +48,23 @@ def test_the_users_database_and_redis_win(tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "valkey").exists()
 
 
+def test_webhooks_may_go_to_this_machine_while_nobody_else_may_come_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "ASYNCCHAT_WEBHOOK_NETWORKS"
+
+    def networks(host: str = "127.0.0.1") -> str | None:
+        plan = make_plan(Settings(_env_file=None), ModelChoice(), directory=tmp_path, address=(host, 8000), workers=1)
+        return plan.environment.get(name)
+
+    assert networks() == "127.0.0.0/8,::1/128"
+    assert networks("192.168.1.7") is None
+    monkeypatch.setenv("ASYNCCHAT_AUTH", "keys")
+    assert networks() is None
+    monkeypatch.setenv(name, "10.1.0.0/16")
+    assert networks() == "10.1.0.0/16"
+
+
 def test_every_worker_has_a_name_of_its_own(tmp_path: Path) -> None:
     plan = _plan(tmp_path, workers=3)
     nodes = [program.command[-1] for program in plan.programs(0) if program.name.startswith("worker")]

@@ -9,7 +9,17 @@ import pytest
 from sqlalchemy import Connection, event
 
 from shared.database.models import DEFAULT_TENANT
-from shared.store import claims, messages, moves, replies, search, takeovers, turns
+from shared.store import (
+    claims,
+    delivery_claims,
+    messages,
+    moves,
+    replies,
+    search,
+    takeovers,
+    turns,
+    webhook_deliveries,
+)
 from shared.store.search import Search
 from shared.store.turns import Ask, Said
 from tests.integration.shared.rows import CAPS, COMPLETED, NOW, Tables
@@ -19,12 +29,12 @@ pytestmark = pytest.mark.sqlite
 Query = Callable[[Tables], object]
 
 
-def plan_of(tables: Tables, query: Query) -> list[str]:
+def plan_of(tables: Tables, query: Query, *, kinds: tuple[str, ...] = ("SELECT", "UPDATE", "DELETE")) -> list[str]:
     """How SQLite goes about each of the statements of the query, one line a step."""
     statements: list[tuple[str, Any]] = []
 
     def note(_connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.upper().startswith(("SELECT", "UPDATE", "DELETE")):
+        if statement.upper().startswith(kinds):
             statements.append((statement, parameters))
 
     event.listen(tables.connection, "before_cursor_execute", note)
@@ -69,6 +79,42 @@ USES: dict[str, tuple[str, Callable[[Tables, str], object]]] = {
         lambda tables, _: tables(takeovers.take_over, "worker_a", last_beat=1, caps=CAPS, now=NOW),
     ),
 }
+
+
+DUE = "ix_webhook_deliveries_due"
+HELD = "ix_webhook_deliveries_held"
+TELLING: dict[str, tuple[str, Callable[[Tables, str], object]]] = {
+    "due endpoints": (
+        DUE,
+        lambda tables, id_: tables(delivery_claims.due_endpoints, busy=[id_], limit=9, now=NOW),
+    ),
+    "claim": (DUE, lambda tables, id_: tables(delivery_claims.claim, "worker_a", rooms={id_: 4}, now=NOW)),
+    "held by": (HELD, lambda tables, _: tables(delivery_claims.held_by, "worker_a")),
+    "stranded": (HELD, lambda tables, _: tables(delivery_claims.has_stranded)),
+    "take over": (HELD, lambda tables, _: tables(delivery_claims.take_over, now=NOW)),
+    "hand back": (HELD, lambda tables, _: tables(delivery_claims.hand_back_all, "worker_a", now=NOW)),
+    "page": (
+        "ix_webhook_deliveries_of_endpoint",
+        lambda tables, id_: tables(webhook_deliveries.page, id_, limit=9, after="delivery_x", statuses=()),
+    ),
+    "old": (
+        "sqlite_autoindex_webhook_deliveries_1",
+        lambda tables, _: tables(webhook_deliveries.old, before=NOW, limit=9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TELLING)
+@pytest.mark.usefixtures("conversation")
+def test_deliveries_are_found_by_their_indexes(name: str, tables: Tables) -> None:
+    endpoint_id = tables.listen()
+    tables(webhook_deliveries.add_test, DEFAULT_TENANT, endpoint_id, now=NOW)
+    index, query = TELLING[name]
+    plan = plan_of(tables, lambda tables: query(tables, endpoint_id), kinds=("WITH", "SELECT", "UPDATE"))
+    assert any(index in step for step in plan), plan
+    scans = [step for step in plan if step.startswith("SCAN webhook_deliveries") and index not in step]
+    assert scans == [], plan
+    assert not any("TEMP B-TREE" in step for step in plan if name != "due endpoints"), plan
 
 
 @pytest.mark.parametrize("name", USES)
