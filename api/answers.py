@@ -37,12 +37,18 @@ def _has(if_none_match: Sequence[str], tag: str) -> bool:
 
 
 def page_answer(
-    request: Request, data: Sequence[Any], *, next_cursor: str | None, cursor_parameter: str = "after"
+    request: Request,
+    data: Sequence[Any],
+    *,
+    next_cursor: str | None,
+    cursor_parameter: str = "after",
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
-    """One page of a list, with a Link to the next that keeps the query's other parameters."""
+    """One page of a list, with a Link to the next that keeps the query's other parameters. `more` is said beside it."""
     headers = {}
     if next_cursor is not None:
         kept = [(name, value) for name, value in request.query_params.multi_items() if name != cursor_parameter]
         query = urlencode([*kept, (cursor_parameter, next_cursor)])
         headers["Link"] = f'<{request.scope["path"]}?{query}>; rel="next"'
-    return json_answer({"data": data, "next_cursor": next_cursor, "has_more": next_cursor is not None}, headers=headers)
+    page = {"data": data, "next_cursor": next_cursor, "has_more": next_cursor is not None}
+    return json_answer({**(more or {}), **page}, headers=headers)

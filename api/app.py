@@ -46,6 +46,7 @@ from api.routes import (
     replies,
     tokens,
     turns,
+    usage,
     webhooks,
     workers,
 )
@@ -77,7 +78,7 @@ from shared.version import version
 _MODULES = (
     *(turns, replies, candidates, conversations, messages, tokens, export, models, feedback),
     *(openai_responses, openai_conversations, openai_chat, openai_models),
-    *(end_users, keys, webhooks, workers, health, metrics, docs, pages),
+    *(end_users, keys, usage, webhooks, workers, health, metrics, docs, pages),
 )
 STOP_SECONDS = 1.0
 EXPOSED_HEADERS = (
@@ -199,9 +200,16 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     stack.push_async_callback(open_requests.stop)
     aftermath = Aftermath(database, redis, notifier, on_queued=doorbell.ring)
     stack.push_async_callback(aftermath.stop)
-    caps = Caps(tries=settings.max_tries, model_calls=settings.max_model_calls)
+    caps = Caps(settings.max_tries, settings.max_model_calls, settings.prompt_tokens)
     sweeper = Sweeper(database, heartbeat, caps=caps, on_moved=aftermath.follow)
-    eraser = Eraser(database, redis, notifier, log_seconds=settings.events_seconds, on_gone=hub.wake)
+    eraser = Eraser(
+        database,
+        redis,
+        notifier,
+        log_seconds=settings.events_seconds,
+        prompt_tokens=settings.prompt_tokens,
+        on_gone=hub.wake,
+    )
     resources = Resources(
         settings,
         database,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,8 +11,10 @@ import orjson
 from shared.errors import InvalidValue
 from shared.ids import is_id
 
-# The longest cursor given out has about 70 characters.
+# The longest cursor of most lists has about 70 characters; that of usage may name a model, a key and an end user.
 _MAX_CURSOR_CHARS = 200
+_MAX_USAGE_CURSOR_CHARS = 4000
+_MAX_NAME_CHARS = 255
 _MAX_INSTANT = 2**53
 # Turns and positions are stored in four bytes.
 _MAX_COUNT = 2**31
@@ -28,8 +30,15 @@ def _pack(*position: str | int) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(position)).rstrip(b"=").decode()
 
 
-def _unpack(cursor: str, *, parameter: str, kind: str, fields: tuple[Callable[[Any], bool], ...]) -> list[Any]:
-    position = _decode(cursor) if len(cursor) <= _MAX_CURSOR_CHARS else None
+def _unpack(
+    cursor: str,
+    *,
+    parameter: str,
+    kind: str,
+    fields: tuple[Callable[[Any], bool], ...],
+    max_chars: int = _MAX_CURSOR_CHARS,
+) -> list[Any]:
+    position = _decode(cursor) if len(cursor) <= max_chars else None
     if isinstance(position, list) and len(position) == len(fields) + 1 and position[0] == kind:
         values = position[1:]
         if all(is_fit(value) for is_fit, value in zip(fields, values, strict=True)):
@@ -42,6 +51,10 @@ def _decode(cursor: str) -> Any:
         return orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except ValueError:  # Both decoders raise kinds of it.
         return None
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _MAX_NAME_CHARS and "\0" not in value
 
 
 def _is_instant(value: Any) -> bool:
@@ -162,3 +175,19 @@ def read_delivery_cursor(cursor: str, *, parameter: str) -> str:
     """
     (delivery_id,) = _unpack(cursor, parameter=parameter, kind="d", fields=(_is_delivery_id,))
     return str(delivery_id)
+
+
+def usage_cursor(group: Mapping[str, int | str]) -> str:
+    """After this group of the sums, whose values are by what they are told apart."""
+    return _pack("u", ",".join(group), *group.values())
+
+
+def read_usage_cursor(cursor: str, *, parameter: str, by: Sequence[str]) -> list[int | str]:
+    """The group's values, in the order of `by`.
+
+    Raises:
+        InvalidCursor: it is garbage, forged, or of sums by something else.
+    """
+    names = ",".join(by)
+    fields = (lambda value: value == names, *(_is_count if name == "day" else _is_name for name in by))
+    return _unpack(cursor, parameter=parameter, kind="u", fields=fields, max_chars=_MAX_USAGE_CURSOR_CHARS)[1:]

@@ -112,6 +112,12 @@ def bound_conversation_of(request: Request) -> str | None:
     return identity.conversation_id
 
 
+def key_of(request: Request) -> str | None:
+    """The API key by which the request came in, also where a browser's token stands for it; None if none is needed."""
+    identity: Identity = request.scope["state"]["identity"]
+    return identity.key_id
+
+
 @dataclass(frozen=True, slots=True)
 class Wait:
     """How long to hold a request, and the header that says so if the client asked by `Prefer`."""

@@ -23,7 +23,10 @@ access_log = logging.getLogger("api.access")
 log = logging.getLogger(__name__)
 
 # These are documented with their trailing slash; all others have none. Both spellings answer.
-SLASHED = ("/conversations", "/replies", "/models", "/keys", "/webhooks", "/end-users", "/erasures", "/workers")
+SLASHED = (
+    *("/conversations", "/replies", "/models", "/keys", "/webhooks", "/end-users", "/erasures", "/workers"),
+    *("/usage", "/budgets"),
+)
 # What follows names a person.
 _PERSONAL = b"/end-users/"
 # Ids are told apart, not kept secret. Unlike the system's source of randomness this one costs no system call, in which

@@ -27,7 +27,7 @@ from shared.settings import Settings, is_loopback
 _PUBLIC = ("/healthz", "/readyz", "/openapi.json", "/docs", "/errors/", "/assets/")
 _PAGES = frozenset({"/"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_ADMIN_PREFIXES = ("/keys", "/webhooks", "/workers")
+_ADMIN_PREFIXES = ("/keys", "/webhooks", "/workers", "/usage", "/budgets")
 _HOME = frozenset({"localhost"})
 _LISTENING = "/events/"
 # Where a proxy says for whom it asks.

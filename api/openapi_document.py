@@ -28,6 +28,7 @@ TAGS = [
     {"name": "End users", "description": "All that there is of one of them, to hand over or to erase."},
     {"name": "Keys", "description": "Who may use the server; for keys with the scope `admin`."},
     {"name": "Webhooks", "description": "Who is told of the ends of replies; for keys with the scope `admin`."},
+    {"name": "Usage", "description": "What was used, by day; for keys with the scope `admin`."},
     {"name": "Health", "description": "For whoever runs this."},
     {"name": "Documentation", "description": "What error codes mean."},
 ]

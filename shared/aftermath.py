@@ -17,7 +17,7 @@ from shared.errors import StorageError
 from shared.notices import Notifier
 from shared.reply_events import Cursor, EventKind
 from shared.reply_status import ReplyStatus
-from shared.store import attempts
+from shared.store import attempts, prompts
 from shared.store.takeovers import Moved
 
 log = logging.getLogger(__name__)
@@ -60,8 +60,14 @@ class Aftermath:
             pieces = [orjson.loads(event.data)["text"] for event in events if event.kind is EventKind.DELTA]
             if pieces:
                 lengths = [len(piece) for piece in pieces]
+                text = "".join(pieces)
                 await self._database.write(
-                    attempts.keep_what_was_said, moved.reply_id, attempt, lengths=lengths, text="".join(pieces)
+                    attempts.keep_what_was_said,
+                    moved.reply_id,
+                    attempt,
+                    lengths=lengths,
+                    text=text,
+                    tokens=prompts.estimate_tokens(text),
                 )
         except (RedisError, OSError, StorageError) as error:
             log.warning("what a lost attempt had said is not kept: %s", error, extra={"reply_id": moved.reply_id})

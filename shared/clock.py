@@ -11,6 +11,7 @@ import time
 
 log = logging.getLogger(__name__)
 
+DAY_MS = 86_400_000
 # A smaller difference is within what measuring it over a network can tell.
 TOLERATED_MS = 250
 
@@ -20,6 +21,11 @@ _offset_ms = 0
 def now_ms() -> int:
     """Milliseconds since 1970-01-01T00:00Z."""
     return own_ms() + _offset_ms
+
+
+def day_of(instant_ms: int) -> int:
+    """The UTC day of an instant, in days since 1970."""
+    return instant_ms // DAY_MS
 
 
 def own_ms() -> int:

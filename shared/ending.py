@@ -19,10 +19,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the model says it read and wrote, in its own tokens."""
+    """What the model says it read and wrote, in its own tokens, or what we estimate that it did."""
 
     input_tokens: int
     output_tokens: int
+    is_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

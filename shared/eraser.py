@@ -22,6 +22,7 @@ from shared.notices import Notifier
 from shared.reply_events import log_key
 from shared.store import erasures
 from shared.store.erasures import Erased, Logs
+from shared.store.prompts import USUAL_TOKENS
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,10 @@ PAUSE_SECONDS = 0.05
 
 
 class Eraser:
-    """Erases conversations. `on_gone` hears of each; `log_seconds` is how long an event log lasts by itself."""
+    """Erases conversations. `on_gone` hears of each; `log_seconds` is how long an event log lasts by itself.
+
+    `prompt_tokens` is what a model is shown at most, by which the cost of what is under way is estimated.
+    """
 
     def __init__(
         self,
@@ -39,12 +43,14 @@ class Eraser:
         notifier: Notifier,
         *,
         log_seconds: float,
+        prompt_tokens: int = USUAL_TOKENS,
         on_gone: Callable[[str], None] = lambda _conversation_id: None,
     ) -> None:
         self._database = database
         self._redis = redis
         self._notifier = notifier
         self._log_ms = int(1000 * log_seconds)
+        self._prompt_tokens = prompt_tokens
         self._on_gone = on_gone
 
     async def erase_one(self, tenant_id: str, conversation_id: str) -> None:
@@ -54,7 +60,11 @@ class Eraser:
             NotFound: the tenant has no such one.
             StorageError: it was not erased, or nobody knows.
         """
-        self._tell(await self._database.write(erasures.erase_one, tenant_id, conversation_id))
+        self._tell(
+            await self._database.write(
+                erasures.erase_one, tenant_id, conversation_id, prompt_tokens=self._prompt_tokens
+            )
+        )
 
     async def erase_unchanged(self, conversation_ids: Sequence[str], *, before: int) -> None:
         """Erases those of the conversations in which nothing has happened since.
@@ -75,7 +85,9 @@ class Eraser:
         while True:
             now = now_ms()
             logs = Logs(logs.erased, has_left, expire_at=now + self._log_ms)
-            erased = await self._database.write(erasures.go_on, erasure_id, logs=logs, now=now)
+            erased = await self._database.write(
+                erasures.go_on, erasure_id, logs=logs, now=now, prompt_tokens=self._prompt_tokens
+            )
             if erased is None:
                 break
             crash_point("eraser.helping.committed")

@@ -55,13 +55,15 @@ def reply_dict(row: Row) -> dict[str, Any]:
     }
 
 
-def usage_dict(row: Row) -> dict[str, int] | None:
+def usage_dict(row: Row) -> dict[str, int | bool] | None:
     """What was read and written, if anybody knows."""
     read, written = row["input_tokens"], row["output_tokens"]
     if read is None and written is None:
         return None
     read, written = read or 0, written or 0
-    return {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
+    total = read + written
+    estimated = bool(row["usage_estimated"])
+    return {"input_tokens": read, "output_tokens": written, "total_tokens": total, "estimated": estimated}
 
 
 def _error(row: Row) -> dict[str, Any] | None:

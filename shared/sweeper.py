@@ -165,7 +165,8 @@ class Sweeper:
 
     async def _expire(self, overdue: Row[Any]) -> None:
         with contextlib.suppress(Lost):  # It ended, or another sweeper was first.
-            self._tell([await self._database.write(takeovers.expire, overdue, now=now_ms())], reason=LATE)
+            moved = await self._database.write(takeovers.expire, overdue, caps=self._caps, now=now_ms())
+            self._tell([moved], reason=LATE)
 
     def _tell(self, moved: list[Moved], *, reason: str) -> None:
         for each in moved:

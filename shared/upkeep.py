@@ -16,7 +16,7 @@ from shared.database.access import Database
 from shared.eraser import Eraser
 from shared.errors import StorageError
 from shared.settings import Settings
-from shared.store import erasures, idempotency, space, webhook_deliveries
+from shared.store import erasures, idempotency, space, usage, webhook_deliveries
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,8 @@ class Upkeep:
                 log.exception("upkeep failed")
 
     async def run(self) -> None:
-        """Takes out what is too old, finishes what others began to erase, and gives back the room."""
+        """Counts usage, takes out what is too old, finishes what others began to erase, and gives back the room."""
+        await self._count_usage()
         await self._eraser.finish_left_behind(before=now_ms() - LEFT_BEHIND_MS)
         await self._forget_keys()
         await self._forget(erasures.old_ephemeral, self._ephemeral_ms)
@@ -83,6 +84,13 @@ class Upkeep:
         before = now_ms() - age_ms
         while found := await self._database.read(find, before=before):
             await self._eraser.erase_unchanged(found, before=before)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _count_usage(self) -> None:
+        """A helping that is not full is the last: what comes meanwhile is for the next time."""
+        counted = usage.COUNT_AT_ONCE if await self._database.read(usage.has_uncounted) else 0
+        while counted >= usage.COUNT_AT_ONCE:
+            counted = await self._database.write(usage.count)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _forget_keys(self) -> None:

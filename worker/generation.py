@@ -17,10 +17,9 @@ from shared.errors import StorageError
 from shared.notices import Notifier
 from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyError, ReplyStatus
 from shared.settings import Settings
-from shared.store import moves
+from shared.store import moves, prompts
 from shared.store.claims import Claim
 from shared.store.moves import Lost
-from worker import prompt
 from worker.attempt_report import AttemptReport
 from worker.model_client import Finished, ModelRequest
 from worker.model_failure import ModelFailure, filtered, timed_out
@@ -39,6 +38,13 @@ class _Stopped(Exception):
     """Somebody asked for the reply to stop."""
 
 
+# A model that took the request has read it, whether or not anything came of it.
+_PERHAPS_PAID = frozenset(
+    {
+        *(ReplyError.UPSTREAM_TIMEOUT, ReplyError.UPSTREAM_CUT_OFF, ReplyError.UPSTREAM_EMPTY),
+        *(ReplyError.DEADLINE_EXCEEDED, ReplyError.ATTEMPTS_EXHAUSTED),
+    }
+)
 _BROKEN = ModelFailure(
     Failure(ReplyError.ATTEMPTS_EXHAUSTED, "The worker failed while answering; its log says why.", retryable=True)
 )
@@ -65,7 +71,7 @@ class Generation:
         self.stream = ReplyStream(claim, bench.notifier, bench.pacer)
         self.report = AttemptReport(claim, bench.settings)
         self._saved = self.stream.cursor
-        self._prompt: list[prompt.Message] = []
+        self._prompt: list[prompts.Message] = []
         self._is_stopped = False
         self._is_abandoned = False
         # Whether what became of the attempt is stored; not so where the reply was somebody else's by then.
@@ -88,6 +94,8 @@ class Generation:
     async def abandon(self) -> None:
         """Ends an attempt that nobody makes any more, as one that failed unexpectedly."""
         self._is_abandoned = True
+        # It may have called the model.
+        self._prompt = await self._read_prompt()
         await self._conclude(self._end_or_try_again(_BROKEN))
 
     async def _conclude(self, ending: Awaitable[ReplyStatus]) -> None:
@@ -131,7 +139,7 @@ class Generation:
             crash_point("worker.finish.before")
             return await self._finish(self._ending(finished))
         except _Stopped:
-            return await self._finish(Ending(ReplyStatus.CANCELLED, self.stream.text, self._usage_so_far()))
+            return await self._finish(Ending(ReplyStatus.CANCELLED, self.stream.text, self.usage_so_far()))
         except ModelFailure as failure:
             self._bench.upstreams.report(self.claim, failure)
             return await self._end_or_try_again(failure)
@@ -171,54 +179,54 @@ class Generation:
         self.stream.take(text)
         crash_point("worker.text.received")
 
-    def _usage_so_far(self) -> Usage | None:
+    def usage_so_far(self) -> Usage | None:
         """What a call that was broken off has cost, by our own estimate: models count only at the end."""
-        if not self._prompt:
-            return None
-        read = sum(prompt.estimate_tokens(message["content"]) for message in self._prompt)
-        return Usage(read, 0 if self.stream.is_empty else prompt.estimate_tokens(self.stream.text))
+        return prompts.estimate(self._prompt, self.stream.text) if self._prompt else None
 
-    async def _read_prompt(self) -> list[prompt.Message]:
+    def _usage_of(self, failed: ModelFailure) -> Usage | None:
+        """What a call has cost that came to nothing. An error in place of an answer costs nothing."""
+        if failed.usage is not None:
+            return failed.usage
+        is_paid = not self.stream.is_empty or failed.failure.code in _PERHAPS_PAID
+        return self.usage_so_far() if is_paid else None
+
+    async def _read_prompt(self) -> list[prompts.Message]:
         """Reads until the database answers; the attempt's time-out bounds it."""
         budget = self._bench.upstreams.prompt_tokens(self.claim)
         while True:
             try:
-                return await self._bench.database.read(prompt.build, self.claim, budget=budget)
+                return await self._bench.database.read(prompts.build, self.claim, budget=budget)
             except StorageError as error:
                 log.warning("could not read the history: %s", error)
                 await asyncio.sleep(STORE_AGAIN_SECONDS)
 
     def _ending(self, finished: Finished) -> Ending:
         """How the reply ends when the model says that it is done."""
-        text = self.stream.text
+        text, usage = self.stream.text, finished.usage or self.usage_so_far()
         if finished.reason == "content_filter":
             if not text:
-                return Ending(ReplyStatus.FAILED, usage=finished.usage, failure=filtered().failure)
-            return Ending(
-                ReplyStatus.INCOMPLETE, text, finished.usage, incomplete_reason=IncompleteReason.CONTENT_FILTER
-            )
+                return Ending(ReplyStatus.FAILED, usage=usage, failure=filtered().failure)
+            return Ending(ReplyStatus.INCOMPLETE, text, usage, incomplete_reason=IncompleteReason.CONTENT_FILTER)
         if finished.reason == "length":
-            return Ending(
-                ReplyStatus.INCOMPLETE, text, finished.usage, incomplete_reason=IncompleteReason.MAX_OUTPUT_TOKENS
-            )
-        return Ending(ReplyStatus.COMPLETED, text, finished.usage)
+            return Ending(ReplyStatus.INCOMPLETE, text, usage, incomplete_reason=IncompleteReason.MAX_OUTPUT_TOKENS)
+        return Ending(ReplyStatus.COMPLETED, text, usage)
 
     async def _end_or_try_again(self, failed: ModelFailure) -> ReplyStatus:
         """Another try where that may help, the caps allow it and there is time; else the end."""
         claim, settings, failure = self.claim, self._bench.settings, failed.failure
-        now = now_ms()
+        now, usage = now_ms(), self._usage_of(failed)
         if now >= claim.deadline_at or failure is TOO_LATE:
-            return await self._fail(TOO_LATE)
+            return await self._fail(TOO_LATE, usage)
         calls = claim.model_calls if failed.counts else claim.model_calls - 1
         onward = self._bench.upstreams.onward(claim, failed)
         if not failure.retryable and onward is None:
-            return await self._fail(failure)
+            return await self._fail(failure, usage)
         if claim.tries >= settings.max_tries or calls >= settings.max_model_calls:
             tried = f"{failure.message} It was tried {claim.tries} times." if claim.tries > 1 else failure.message
-            return await self._fail(Failure(failure.code, tried, failure.retryable))
+            return await self._fail(Failure(failure.code, tried, failure.retryable), usage)
         next_at = now + int(1000 * self._pause_seconds(failed, onward))
         if next_at >= claim.deadline_at:
-            return await self._fail(failure)
+            return await self._fail(failure, usage)
         log.info("trying again: %s", failure.message)
         self.stream.flush()
         status = await self._store(
@@ -229,6 +237,7 @@ class Generation:
             next_route=onward.route if onward else None,
             give_back_call=not failed.counts,
             failure=failure,
+            usage=usage,
             sent=self.stream.said_in_vain(),
         )
         self.report.end(status, outcome=AttemptOutcome.RETRIED, failure=failure)
@@ -242,8 +251,8 @@ class Generation:
         asked_for = failed.retry_after if onward is None else None
         return asked_for or backoff_seconds(self.claim.tries, self._bench.settings.retry_base_seconds)
 
-    async def _fail(self, failure: Failure) -> ReplyStatus:
-        return await self._finish(Ending(ReplyStatus.FAILED, self.stream.text, failure=failure))
+    async def _fail(self, failure: Failure, usage: Usage | None) -> ReplyStatus:
+        return await self._finish(Ending(ReplyStatus.FAILED, self.stream.text, usage, failure))
 
     async def _finish(self, ending: Ending) -> ReplyStatus:
         stream = self.stream

@@ -108,14 +108,18 @@ class OpenAIModelClient:
         """See `ModelClient.stream`."""
         answer = _Answer(on_text)
         try:
-            await self._read(request, answer)
-        except (TimeoutError, *_BREAKS) as error:
-            # An answer that said why it ended is whole, whatever its connection does then: asking again pays twice.
-            if not answer.has_ended:
-                if isinstance(error, TimeoutError):
-                    raise timed_out(has_begun=answer.has_begun) from None
-                raise of_exception(error, has_begun=answer.has_begun) from error
-        return answer.finished()
+            try:
+                await self._read(request, answer)
+            except (TimeoutError, *_BREAKS) as error:
+                # An answer that said why it ended is whole, whatever its connection does then: asking again pays twice.
+                if not answer.has_ended:
+                    if isinstance(error, TimeoutError):
+                        raise timed_out(has_begun=answer.has_begun) from None
+                    raise of_exception(error, has_begun=answer.has_begun) from error
+            return answer.finished()
+        except ModelFailure as failure:
+            failure.usage = answer.usage
+            raise
 
     async def _read(self, request: ModelRequest, answer: _Answer) -> None:
         async with asyncio.timeout(self._first_byte_seconds) as silence:
@@ -156,7 +160,7 @@ class _Answer:
         self._on_text = on_text
         self._chars = 0
         self._reason: str | None = None
-        self._usage: Usage | None = None
+        self.usage: Usage | None = None
         self._seen_choice = False
         self.has_begun = False
 
@@ -170,7 +174,7 @@ class _Answer:
         self.has_begun = True
         fields = _object(chunk, "a chunk")
         if usage := fields.get("usage"):
-            self._usage = _usage_of(usage)
+            self.usage = _usage_of(usage)
         choices = fields.get("choices") or []
         if not isinstance(choices, list):
             raise malformed("the choices are not a list")
@@ -196,7 +200,7 @@ class _Answer:
             raise cut_off() if self._seen_choice or not self.has_begun else empty()
         if self._chars == 0 and self._reason not in {"length", "content_filter"}:
             raise empty()
-        return Finished(self._reason, self._usage)
+        return Finished(self._reason, self.usage)
 
 
 def _object(value: object, what: str) -> dict[str, Any]:

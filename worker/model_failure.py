@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import aiohttp
 import openai
 
-from shared.ending import Failure
+from shared.ending import Failure, Usage
 from shared.reply_status import ReplyError
 from worker.model_text import storable
 from worker.retry_after import seconds_of
@@ -44,14 +44,17 @@ class ModelFailure(Exception):
     """A call that gave no whole answer.
 
     `counts` tells whether it counts against the cap on model calls: one that was refused before the model saw it
-    costs nothing. `retry_after` is what the provider asked for, in seconds.
+    costs nothing. `retry_after` is what the provider asked for, in seconds, and `usage` what it counted, if it did.
     """
 
-    def __init__(self, failure: Failure, *, counts: bool = True, retry_after: float | None = None) -> None:
+    def __init__(
+        self, failure: Failure, *, counts: bool = True, retry_after: float | None = None, usage: Usage | None = None
+    ) -> None:
         super().__init__(failure.message)
         self.failure = failure
         self.counts = counts
         self.retry_after = retry_after
+        self.usage = usage
 
     @property
     def is_upstreams_fault(self) -> bool:

@@ -99,7 +99,7 @@ class WorkerProcess:
         )
         self._slots = Slots(self._capacity, bench, heartbeat=self._heartbeat, doorbell=self._doorbell)
         await self._heartbeat.start()
-        caps = Caps(settings.max_tries, settings.max_model_calls)
+        caps = Caps(settings.max_tries, settings.max_model_calls, settings.prompt_tokens)
         self._aftermath = Aftermath(
             self._database, self._redis, self._notifier, on_queued=lambda _reply_ids: self._slots.wake()
         )

@@ -289,6 +289,7 @@ class Slots:
                 next_at=now_ms(),
                 give_back_try=True,
                 give_back_call=True,
+                usage=generation.usage_so_far(),
                 sent=stream.said_in_vain(),
                 now=now_ms(),
             )

@@ -51,7 +51,7 @@ def place_of(body: CreateResponse) -> Place:
     return Place(conversation_id, previous_id, is_kept=is_kept, end_user=body.user)
 
 
-def response_asked(body: CreateResponse, settings: Settings) -> Ask:
+def response_asked(body: CreateResponse, settings: Settings, *, key_id: str | None) -> Ask:
     """What is asked for one response.
 
     Raises:
@@ -84,6 +84,7 @@ def response_asked(body: CreateResponse, settings: Settings) -> Ask:
         metadata=body.metadata or {},
         instructions=body.instructions,
         request=request,
+        key_id=key_id,
     )
 
 
@@ -113,7 +114,7 @@ def _response_format(wanted: TextFormat) -> dict[str, Any] | None:
     return {"type": "json_schema", "json_schema": wanted.model_dump(by_alias=True, exclude_none=True, exclude={"type"})}
 
 
-def chat_asked(body: CreateChatCompletion, settings: Settings) -> Ask:
+def chat_asked(body: CreateChatCompletion, settings: Settings, *, key_id: str | None) -> Ask:
     """What is asked for one chat completion.
 
     Raises:
@@ -136,6 +137,7 @@ def chat_asked(body: CreateChatCompletion, settings: Settings) -> Ask:
         parameters=parameters,
         metadata=body.metadata or {},
         request={"store": False, "has_conversation": False},
+        key_id=key_id,
     )
 
 

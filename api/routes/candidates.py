@@ -13,6 +13,7 @@ from api.dependencies import (
     IDEMPOTENCY_PARAMETER,
     PREFER_PARAMETER,
     WaitSeconds,
+    key_of,
     keyed_request,
     resources_of,
     tenant_of,
@@ -76,7 +77,12 @@ async def regenerate(
     waiting = wait_of(request, wait)
     resources, tenant_id = resources_of(request), tenant_of(request)
     turn = await candidates.regenerate(
-        resources, tenant_id, reply_id, body=body or RegenerateBody(), keyed=keyed_request(request)
+        resources,
+        tenant_id,
+        reply_id,
+        body=body or RegenerateBody(),
+        key_id=key_of(request),
+        keyed=keyed_request(request),
     )
     patience = Patience(waiting.seconds, request.receive)
     return accepted_turn(await replies.wait_for_turn(resources, tenant_id, turn, patience=patience), waiting)
@@ -102,7 +108,14 @@ async def retry(
     """A failed or cancelled reply of the last turn is queued again, with all its tries and a new deadline."""
     waiting = wait_of(request, wait)
     resources, tenant_id = resources_of(request), tenant_of(request)
-    row = await candidates.retry(resources, tenant_id, reply_id, body=body or RetryBody(), keyed=keyed_request(request))
+    row = await candidates.retry(
+        resources,
+        tenant_id,
+        reply_id,
+        body=body or RetryBody(),
+        key_id=key_of(request),
+        keyed=keyed_request(request),
+    )
     patience = Patience(waiting.seconds, request.receive)
     row = await replies.wait_for_reply(resources, tenant_id, row, patience=patience)
     if not is_live(row):

@@ -15,6 +15,7 @@ from api.dependencies import (
     IDEMPOTENCY_PARAMETER,
     PREFER_PARAMETER,
     WaitSeconds,
+    key_of,
     keyed_request,
     resources_of,
     tenant_of,
@@ -73,6 +74,7 @@ async def create(
         resources_of(request),
         tenant_of(request),
         body or CreateConversationBody(),
+        key_id=key_of(request),
         keyed=keyed_request(request),
         patience=Patience(waiting.seconds, request.receive),
     )

@@ -15,6 +15,7 @@ from api.dependencies import (
     PREFER_PARAMETER,
     Wait,
     WaitSeconds,
+    key_of,
     keyed_request,
     resources_of,
     tenant_of,
@@ -86,7 +87,9 @@ async def ask(
     if cursors is not None:
         # Before it is accepted: who is refused asks again.
         require_room(resources)
-    turn = await replies.ask(resources, tenant_id, conversation_id, body=body, keyed=keyed_request(request))
+    turn = await replies.ask(
+        resources, tenant_id, conversation_id, body=body, key_id=key_of(request), keyed=keyed_request(request)
+    )
     if cursors is not None:
         location = {"Location": turn_path(turn)}
         stream = TurnStream(resources, tenant_id, turn, cursors=cursors)

@@ -36,11 +36,12 @@ class Message(_Answer):
 
 
 class Usage(_Answer):
-    """Tokens, as the model counted them."""
+    """Tokens, as the model counted them, or as we estimate where it did not."""
 
     input_tokens: int
     output_tokens: int
     total_tokens: int
+    estimated: bool
 
 
 class ReplyFailure(_Answer):

@@ -61,7 +61,13 @@ async def request_stop(resources: Resources, tenant_id: str, reply_id: str) -> R
 
 
 async def regenerate(
-    resources: Resources, tenant_id: str, reply_id: str, *, body: RegenerateBody, keyed: KeyedRequest | None
+    resources: Resources,
+    tenant_id: str,
+    reply_id: str,
+    *,
+    body: RegenerateBody,
+    key_id: str | None,
+    keyed: KeyedRequest | None,
 ) -> Turn:
     """Queues one more candidate; the turn with it.
 
@@ -77,6 +83,7 @@ async def regenerate(
         parameters=body.parameters.model_dump(exclude_none=True) if body.parameters else None,
         metadata=body.metadata,
         on_crash=body.on_crash,
+        key_id=key_id,
     )
 
     def make(connection: Connection) -> Turn:
@@ -98,7 +105,13 @@ async def regenerate(
 
 
 async def retry(
-    resources: Resources, tenant_id: str, reply_id: str, *, body: RetryBody, keyed: KeyedRequest | None
+    resources: Resources,
+    tenant_id: str,
+    reply_id: str,
+    *,
+    body: RetryBody,
+    key_id: str | None,
+    keyed: KeyedRequest | None,
 ) -> Row:
     """Queues a failed or cancelled reply again.
 
@@ -111,7 +124,7 @@ async def retry(
     allowed_ms = deadline_ms(body.deadline_seconds, resources.settings)
 
     def make(connection: Connection) -> Row:
-        candidates.retry(connection, tenant_id, reply_id, deadline_ms=allowed_ms, now=now_ms())
+        candidates.retry(connection, tenant_id, reply_id, deadline_ms=allowed_ms, key_id=key_id, now=now_ms())
         resources.admission.take(tenant_id, 1)
         return reading.reply(connection, tenant_id, reply_id)
 

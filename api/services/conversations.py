@@ -25,7 +25,7 @@ from shared.store import search as found
 from shared.store.conversations import Order
 from shared.store.idempotency import KeyedRequest
 from shared.store.search import FoundPage, Search
-from shared.store.turns import Said, Turn
+from shared.store.turns import Ask, Said, Turn
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ async def create(
     tenant_id: str,
     body: CreateConversationBody,
     *,
+    key_id: str | None,
     keyed: KeyedRequest | None,
     patience: Patience,
     said: Sequence[Said] = (),
@@ -67,7 +68,8 @@ async def create(
         StorageError: it was not stored, or nobody knows.
     """
     await resources.admission.refresh()
-    made = await write_once(resources.database, keyed, _creation(resources, tenant_id, body, said))
+    asked = asked_of(body.message, resources.settings, key_id=key_id) if body.message else None
+    made = await write_once(resources.database, keyed, _creation(resources, tenant_id, body, said=said, asked=asked))
     turn = made.result.turn
     if turn is None:
         return made.result
@@ -85,7 +87,7 @@ async def create(
 
 
 def _creation(
-    resources: Resources, tenant_id: str, body: CreateConversationBody, said: Sequence[Said]
+    resources: Resources, tenant_id: str, body: CreateConversationBody, *, said: Sequence[Said], asked: Ask | None
 ) -> Making[Created]:
     now = now_ms()
     values = _columns(body, set(type(body).model_fields)) | {
@@ -94,7 +96,6 @@ def _creation(
         "created_at": now,
         "updated_at": now,
     }
-    asked = asked_of(body.message, resources.settings) if body.message else None
 
     def make(connection: Connection) -> Created:
         conversations.create(connection, values)

@@ -43,8 +43,8 @@ def deadline_ms(seconds: float | None, settings: Settings) -> int:
     return max(1, round((seconds or settings.deadline_seconds) * 1000))
 
 
-def asked_of(body: AskBody, settings: Settings) -> Ask:
-    """What the body asks for."""
+def asked_of(body: AskBody, settings: Settings, *, key_id: str | None) -> Ask:
+    """What the body asks for, by this API key."""
     return Ask(
         content=body.content,
         n=body.n,
@@ -55,11 +55,18 @@ def asked_of(body: AskBody, settings: Settings) -> Ask:
         on_crash=body.on_crash,
         parameters=body.parameters.model_dump(exclude_none=True) if body.parameters else {},
         metadata=body.metadata or {},
+        key_id=key_id,
     )
 
 
 async def ask(
-    resources: Resources, tenant_id: str, conversation_id: str, *, body: AskBody, keyed: KeyedRequest | None
+    resources: Resources,
+    tenant_id: str,
+    conversation_id: str,
+    *,
+    body: AskBody,
+    key_id: str | None,
+    keyed: KeyedRequest | None,
 ) -> Turn:
     """Stores the message and its replies, and brings a worker.
 
@@ -70,7 +77,7 @@ async def ask(
         IdempotencyMismatch: the key was used for another request.
         StorageError: it was not stored, or nobody knows.
     """
-    asked = asked_of(body, resources.settings)
+    asked = asked_of(body, resources.settings, key_id=key_id)
     return await ask_in(resources, tenant_id, lambda _connection: conversation_id, asked=asked, keyed=keyed)
 
 

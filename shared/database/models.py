@@ -125,6 +125,8 @@ replies = Table(
     Column("partial_lengths", JSON(none_as_null=True)),
     # Instead of the conversation's, for this reply alone.
     Column("instructions", Text),
+    # The API key it was last asked for with; null where no key is needed.
+    Column("key_id", String(64)),
     # What a request in OpenAI's dialect said that only this dialect tells again; null for the native one.
     Column("request", JSON(none_as_null=True)),
     Column("error_code", String(64)),
@@ -133,6 +135,10 @@ replies = Table(
     Column("incomplete_reason", String(32)),
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
+    # Whether they are our estimate: models count only at the end of an answer, and some never.
+    Column("usage_estimated", Boolean(create_constraint=False)),
+    # The status in which it ended while no worker had it, until that is in `usage_days`.
+    Column("uncounted_end", String(16)),
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
@@ -194,6 +200,10 @@ attempts = Table(
     Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("tenant_id", String(64), nullable=False),
     Column("worker_id", String(64), nullable=False),
+    # Whose usage it is, as it was when the try began.
+    Column("model", String(200)),
+    Column("key_id", String(64)),
+    Column("end_user", String(255)),
     # Who was asked, and the model's name there; null where the model was on offer no more.
     Column("upstream", String(100)),
     Column("upstream_model", String(200)),
@@ -205,11 +215,45 @@ attempts = Table(
     Column("error_message", Text),
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
+    Column("usage_estimated", Boolean(create_constraint=False)),
+    # The status that it ended its reply in; null where another try was to follow.
+    Column("reply_status", String(16)),
+    # The UTC day it ended on, in days since 1970, until its usage is in `usage_days`.
+    Column("uncounted_day", Integer),
     # The characters of each piece that went out, so that a stream can be told again just as it was; the text itself
     # only of a try that did not end the reply.
     Column("lengths", JSON(none_as_null=True)),
     Column("text", Text),
 )
+
+_UNCOUNTED = "uncounted_day is not null"
+_partial_index("ix_attempts_uncounted_of_key", attempts.c.tenant_id, attempts.c.key_id, where=_UNCOUNTED)
+_partial_index("ix_attempts_uncounted_of_end_user", attempts.c.tenant_id, attempts.c.end_user, where=_UNCOUNTED)
+_partial_index("ix_replies_uncounted_end", replies.c.tenant_id, where="uncounted_end is not null")
+
+# What was used, summed up. It outlives what it was used for, and holds nothing of what was said.
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("tenant_id", String(64), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("model", String(200), primary_key=True),
+    # Empty where there was none, since a primary key has no nulls.
+    Column("key_id", String(64), primary_key=True),
+    Column("end_user", String(255), primary_key=True),
+    # How many replies ended so; a reply that is tried again on request ends more than once.
+    Column("completed", Integer, nullable=False),
+    Column("incomplete", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("cancelled", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    # The part of both that is estimated.
+    Column("estimated_tokens", BigInteger, nullable=False),
+)
+Index("ix_usage_days_of_key", usage_days.c.tenant_id, usage_days.c.key_id, usage_days.c.day)
+Index("ix_usage_days_of_end_user", usage_days.c.tenant_id, usage_days.c.end_user, usage_days.c.day)
 
 workers = Table(
     "workers",

@@ -29,6 +29,7 @@ class Again:
     parameters: Mapping[str, Any] | None = None
     metadata: Mapping[str, str] | None = None
     on_crash: OnCrash | None = None
+    key_id: str | None = None
 
 
 _RETRY = (
@@ -42,12 +43,14 @@ _RETRY = (
         next_route=0,
         available_at=bindparam("now"),
         deadline_at=bindparam("until"),
+        key_id=bindparam("by_key"),
         **dict.fromkeys(
             (
                 *("stop_requested", "error_code", "error_message", "error_retryable", "incomplete_reason"),
                 *(
                     "input_tokens",
                     "output_tokens",
+                    "usage_estimated",
                     "partial",
                     "partial_cursor",
                     "partial_lengths",
@@ -121,6 +124,7 @@ def regenerate(connection: Connection, tenant_id: str, reply_id: str, *, again: 
             "on_crash": again.on_crash or row.on_crash,
             "instructions": row.instructions,
             "request": row.request,
+            "key_id": again.key_id,
             "becomes_selected": True,
             "available_at": now,
             "deadline_at": now + again.deadline_ms,
@@ -130,7 +134,15 @@ def regenerate(connection: Connection, tenant_id: str, reply_id: str, *, again: 
     return new_id
 
 
-def retry(connection: Connection, tenant_id: str, reply_id: str, *, deadline_ms: int, now: int) -> None:
+def retry(
+    connection: Connection,
+    tenant_id: str,
+    reply_id: str,
+    *,
+    deadline_ms: int,
+    key_id: str | None = None,
+    now: int,
+) -> None:
     """Queues a reply again that failed or was cancelled, as if it had never been tried.
 
     Raises:
@@ -140,7 +152,9 @@ def retry(connection: Connection, tenant_id: str, reply_id: str, *, deadline_ms:
     """
     row = _lock_last_turn(connection, tenant_id, reply_id, now=now)
     connection.execute(_OUTDO, {"reply_id": reply_id, "of_conversation": row.conversation_id, "of_turn": row.turn})
-    retried = connection.execute(_RETRY, {"reply_id": reply_id, "now": now, "until": now + deadline_ms})
+    retried = connection.execute(
+        _RETRY, {"reply_id": reply_id, "now": now, "until": now + deadline_ms, "by_key": key_id}
+    )
     if retried.rowcount == 0:
         raise NotRetryable("Only a reply that failed or was cancelled can be tried again.")
 

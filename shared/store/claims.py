@@ -42,11 +42,20 @@ class Claim:
     available_at: int
     becomes_selected: bool = False
     instructions: str | None = None
-    # Known only to who has just claimed it.
+    key_id: str | None = None
+    # Known only to who has just claimed it: where it is to be asked, and for which end user of the conversation.
     place: Place | None = field(default=None, compare=False)
+    end_user: str | None = None
 
     @classmethod
-    def of_row(cls, row: Row[Any], *, instructions: str | None = None, place: Place | None = None) -> Claim:
+    def of_row(
+        cls,
+        row: Row[Any],
+        *,
+        instructions: str | None = None,
+        place: Place | None = None,
+        end_user: str | None = None,
+    ) -> Claim:
         """The claim that a row of `replies` shows."""
         return cls(
             reply_id=row.id,
@@ -65,6 +74,8 @@ class Claim:
             becomes_selected=row.becomes_selected,
             instructions=row.instructions if row.instructions is not None else instructions,
             place=place,
+            key_id=row.key_id,
+            end_user=end_user,
         )
 
 
@@ -131,7 +142,7 @@ _next = (
 _tenants = _first.union_all(select(_next).where(_first.c.tenant_id.is_not(None)))
 _TENANTS = select(_tenants.c.tenant_id).where(_tenants.c.tenant_id.is_not(None))
 _STARTED = insert(attempts)
-_INSTRUCTIONS = select(conversations.c.id, conversations.c.instructions).where(
+_OF_CONVERSATIONS = select(conversations.c.id, conversations.c.instructions, conversations.c.end_user).where(
     conversations.c.id.in_(bindparam("conversation_ids", expanding=True))
 )
 
@@ -213,9 +224,16 @@ def _take(
     taken = connection.execute(
         _CLAIM, {"reply_ids": [row.id for row in found], "by_worker": worker_id, "now": now}
     ).all()
-    rows = connection.execute(_INSTRUCTIONS, {"conversation_ids": conversation_ids})
-    instructions = {row.id: row.instructions for row in rows}
-    claims = [Claim.of_row(row, instructions=instructions[row.conversation_id], place=places[row.id]) for row in taken]
+    of = {row.id: row for row in connection.execute(_OF_CONVERSATIONS, {"conversation_ids": conversation_ids})}
+    claims = [
+        Claim.of_row(
+            row,
+            instructions=of[row.conversation_id].instructions,
+            place=places[row.id],
+            end_user=of[row.conversation_id].end_user,
+        )
+        for row in taken
+    ]
     _record_starts(connection, claims, worker_id=worker_id, now=now)
     return claims
 
@@ -227,6 +245,9 @@ def _record_starts(connection: Connection, claims: Sequence[Claim], *, worker_id
             "attempt": claim.attempt,
             "tenant_id": claim.tenant_id,
             "worker_id": worker_id,
+            "model": claim.model,
+            "key_id": claim.key_id,
+            "end_user": claim.end_user,
             "upstream": claim.place.upstream if claim.place else None,
             "upstream_model": claim.place.model if claim.place and claim.place.upstream else None,
             "started_at": now,

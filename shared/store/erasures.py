@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from shared import reply_events
+from shared.clock import now_ms
 from shared.database.models import (
     attempts,
     conversations,
@@ -39,6 +40,7 @@ from shared.errors import NotFound
 from shared.ids import new_erasure_id
 from shared.reply_events import Cursor, Event
 from shared.reply_status import LIVE, ReplyStatus
+from shared.store import prompts, usage
 
 # A write that takes out more would make others wait; a conversation that has more goes in one piece all the same.
 ROWS_AT_ONCE = 1000
@@ -95,7 +97,9 @@ _WITH_IT: Mapping[str, Select[int]] = {
 }
 
 
-def erase_one(connection: Connection, tenant_id: str, conversation_id: str) -> Erased:
+def erase_one(
+    connection: Connection, tenant_id: str, conversation_id: str, *, prompt_tokens: int = prompts.USUAL_TOKENS
+) -> Erased:
     """Erases a conversation with its messages, replies and attempts.
 
     Keys that made something in it are known for as long as any, so that a late repeat makes nothing new.
@@ -108,22 +112,29 @@ def erase_one(connection: Connection, tenant_id: str, conversation_id: str) -> E
     )
     if connection.execute(own).first() is None:
         raise NotFound("There is no such conversation.")
-    erased = erase(connection, [conversation_id])
+    erased = erase(connection, [conversation_id], prompt_tokens=prompt_tokens)
     if not erased.conversation_ids:
         raise NotFound("There is no such conversation.")
     return erased
 
 
 def erase(
-    connection: Connection, conversation_ids: Collection[str], *, unchanged_since: int | None = None, keys: bool = False
+    connection: Connection,
+    conversation_ids: Collection[str],
+    *,
+    unchanged_since: int | None = None,
+    keys: bool = False,
+    prompt_tokens: int = prompts.USUAL_TOKENS,
 ) -> Erased:
     """Erases those of the conversations that are there, with `unchanged_since` only where nothing happened since.
 
-    `keys` takes along the idempotency keys that made something in them.
+    `keys` takes along the idempotency keys that made something in them. What was used there stays counted; of what is
+    under way it is estimated, up to `prompt_tokens` of a prompt.
     """
     ids = _locked(connection, conversation_ids, unchanged_since)
     if not ids:
         return NOTHING_ERASED
+    usage.count_erased(connection, ids, prompt_tokens=prompt_tokens, now=now_ms())
     found = connection.execute(_REPLIES, {"ids": ids}).all()
     counts = {"conversations": len(ids), "replies": len(found)}
     counts |= {name: connection.execute(query, {"ids": ids}).scalar_one() for name, query in _WITH_IT.items()}
@@ -264,7 +275,7 @@ def begin(connection: Connection, tenant_id: str, end_user: str, *, now: int) ->
         up_to = max(unfinished["up_to"], last or "")
         connection.execute(update(erasures).where(erasures.c.id == unfinished["id"]).values(up_to=up_to))
         return get(connection, tenant_id, unfinished["id"])
-    if last is None:
+    if last is None and not usage.knows_end_user(connection, tenant_id, end_user):
         raise NotFound("There is nothing of this end user.")
     erasure_id = new_erasure_id()
     connection.execute(
@@ -272,7 +283,7 @@ def begin(connection: Connection, tenant_id: str, end_user: str, *, now: int) ->
             id=erasure_id,
             tenant_id=tenant_id,
             end_user=end_user,
-            up_to=last,
+            up_to=last or "",
             erased={},
             started_at=now,
             updated_at=now,
@@ -310,14 +321,20 @@ class Logs:
     expire_at: int
 
 
-def go_on(connection: Connection, erasure_id: str, *, logs: Logs, now: int) -> Erased | None:
+def go_on(
+    connection: Connection, erasure_id: str, *, logs: Logs, now: int, prompt_tokens: int = prompts.USUAL_TOKENS
+) -> Erased | None:
     """Erases some more and adds it to the receipt, in one transaction. None: all is erased, and the receipt says so."""
     row = connection.execute(_LOCKED_RECEIPT, {"of_id": erasure_id}).mappings().one()
     if row["finished_at"] is not None:
         return None
     whose = {"of_tenant": row["tenant_id"], "of_end_user": row["end_user"], "up_to": row["up_to"]}
     found = list(connection.execute(_NEXT, {**whose, "limit": CONVERSATIONS_AT_ONCE}).scalars())
-    erased = erase(connection, helping(connection, found), keys=True) if found else None
+    erased = None
+    if found:
+        erased = erase(connection, helping(connection, found), keys=True, prompt_tokens=prompt_tokens)
+    else:
+        usage.forget_end_user(connection, row["tenant_id"], row["end_user"])
     counts = Counter(row["erased"])
     counts.update({"event_logs": logs.erased, **(erased.counts if erased else {})})
     values: dict[str, Any] = {"erased": dict(counts), "updated_at": now}

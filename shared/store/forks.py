@@ -18,8 +18,8 @@ CHUNK = 500
 # Copying more would keep all others from writing for more than a second.
 MAX_MESSAGES = 10_000
 _OWN = frozenset({"next_turn", "version"})
-# Given once, to the reply itself.
-_NO_FEEDBACK = dict.fromkeys(("feedback_rating", "feedback_comment", "feedback_at"))
+# Feedback was given once, to the reply itself; and a copy has not ended here, and cost nothing.
+_NOT_COPIED = dict.fromkeys(("feedback_rating", "feedback_comment", "feedback_at", "uncounted_end"))
 
 
 def fork(
@@ -96,7 +96,7 @@ def _copy_replies(connection: Connection, source: str, target: str, *, up_to: in
     for rows in found.partitions(CHUNK):
         new_ids |= {row["id"]: new_reply_id() for row in rows}
         copies = [
-            {**row, **_NO_FEEDBACK, "id": new_ids[row["id"]], "conversation_id": target, "request": _copied(row)}
+            {**row, **_NOT_COPIED, "id": new_ids[row["id"]], "conversation_id": target, "request": _copied(row)}
             for row in rows
         ]
         _insert(connection, replies, copies)

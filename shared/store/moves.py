@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from shared.database.models import is_running, messages, replies
-from shared.ending import NOTHING_SENT, Ending, Failure, Sent
+from shared.ending import NOTHING_SENT, Ending, Failure, Sent, Usage
 from shared.ids import answer_id
 from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyStatus, StopRequest
 from shared.store import attempts as attempt_rows
@@ -115,6 +115,7 @@ _FINISH = (
         error_retryable=case((_unstopped, cast(bindparam("new_error_retryable"), Boolean))),
         input_tokens=bindparam("new_input_tokens"),
         output_tokens=bindparam("new_output_tokens"),
+        usage_estimated=bindparam("new_usage_estimated"),
         finished_at=bindparam("now"),
         worker_id=None,
         partial_cursor=bindparam("new_cursor"),
@@ -187,9 +188,10 @@ def requeue(
     give_back_call: bool = False,
     next_route: int | None = None,
     failure: Failure | None = None,
+    usage: Usage | None = None,
     sent: Sent = NOTHING_SENT,
 ) -> ReplyStatus:
-    """Puts the reply back for another try at `next_at`. What did not count is given back.
+    """Puts the reply back for another try at `next_at`. What did not count is given back; `usage` is paid even so.
 
     `next_route` is the route of its model at which that try begins to look; None leaves it as it was.
 
@@ -211,10 +213,18 @@ def requeue(
     ).one_or_none()
     if row is None:
         raise Lost(claim.reply_id)
-    attempt_rows.close(
-        connection, claim.reply_id, claim.attempt, outcome=outcome, ending=None, failure=failure, now=now, sent=sent
-    )
     status = ReplyStatus(row.status)
+    attempt_rows.close(
+        connection,
+        claim.reply_id,
+        claim.attempt,
+        outcome=outcome,
+        reply_status=status,
+        usage=usage,
+        failure=failure,
+        now=now,
+        sent=sent,
+    )
     if status.is_terminal:
         conversation_rows.touch(connection, claim.conversation_id, now=now)
         settle_stopped(connection, row, now=now)
@@ -279,7 +289,8 @@ def end(
         claim.reply_id,
         claim.attempt,
         outcome=outcome or AttemptOutcome(status),
-        ending=ending,
+        reply_status=status,
+        usage=ending.usage,
         failure=ending.failure,
         now=now,
         sent=sent,

@@ -49,6 +49,7 @@ def _stop(how: StopRequest) -> Any:
             status=case((is_queued, literal(_ENDS_AS[how])), else_=replies.c.status),
             incomplete_reason=case((is_queued, literal(_REASON[how])), else_=replies.c.incomplete_reason),
             finished_at=case((is_queued, bindparam("now")), else_=replies.c.finished_at),
+            uncounted_end=case((is_queued, literal(_ENDS_AS[how])), else_=replies.c.uncounted_end),
             token=replies.c.token + case((is_queued, 1), else_=0),
         )
         .returning(replies, is_heard_of())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from shared.ending import TOO_LATE, Ending, Failure, Sent
 from shared.reply_status import AttemptOutcome, IncompleteReason, OnCrash, ReplyError, ReplyStatus, StopRequest
 from shared.store import attempts as attempt_rows
 from shared.store import conversations as conversation_rows
-from shared.store import moves
+from shared.store import moves, prompts
 from shared.store import workers as worker_rows
 from shared.store.claims import Claim
 from shared.store.webhook_endpoints import is_heard_of
@@ -21,10 +22,11 @@ from shared.store.webhook_endpoints import is_heard_of
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """How often a reply may be tried, and how often the model may be called for it."""
+    """How often a reply may be tried, how often the model may be called for it, and how much it is shown each time."""
 
     tries: int
     model_calls: int
+    prompt_tokens: int = prompts.USUAL_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ _EXHAUSTED = Failure(
     ReplyError.ATTEMPTS_EXHAUSTED, "Workers stopped too often while answering; it is not tried again.", retryable=True
 )
 
+_ENDS_AS = moves.unless_stopped(literal(ReplyStatus.FAILED), otherwise_reason=null())
 _EXPIRE = (
     update(replies)
     .where(
@@ -64,12 +67,13 @@ _EXPIRE = (
         replies.c.deadline_at <= bindparam("now"),
     )
     .values(
-        **moves.unless_stopped(literal(ReplyStatus.FAILED), otherwise_reason=null()),
+        **_ENDS_AS,
         token=replies.c.token + 1,
         worker_id=None,
         error_code=case((replies.c.stop_requested.is_(None), TOO_LATE.code)),
         error_message=case((replies.c.stop_requested.is_(None), TOO_LATE.message)),
         error_retryable=case((replies.c.stop_requested.is_(None), literal(TOO_LATE.retryable))),
+        uncounted_end=case((is_queued(replies), _ENDS_AS["status"]), else_=replies.c.uncounted_end),
         finished_at=bindparam("now"),
     )
     .returning(replies, is_heard_of())
@@ -122,12 +126,12 @@ def _abandon(connection: Connection, row: Row[Any], *, caps: Caps, now: int) -> 
     """One reply of a dead worker: again, or to its end, as `on_crash` and the caps say."""
     ending, sent = _end_of_abandoned(row, caps=caps)
     claim = Claim.of_row(row)
+    usage = prompts.estimate_lost(connection, claim, row.partial or "", budget=caps.prompt_tokens)
+    lost: dict[str, Any] = {"outcome": AttemptOutcome.LOST, "now": now, "sent": sent}
     if ending is None:
-        status = moves.requeue(
-            connection, claim, outcome=AttemptOutcome.LOST, next_at=now, now=now, failure=_LOST_WORKER, sent=sent
-        )
+        status = moves.requeue(connection, claim, next_at=now, failure=_LOST_WORKER, usage=usage, **lost)
     else:
-        status = moves.end(connection, claim, ending, outcome=AttemptOutcome.LOST, now=now, sent=sent)
+        status = moves.end(connection, claim, dataclasses.replace(ending, usage=usage), **lost)
     code = ending.failure.code if ending and ending.failure and status is ReplyStatus.FAILED else None
     return Moved(row.id, row.conversation_id, status, token=row.token + 1, lost=row.attempt, code=code)
 
@@ -146,7 +150,7 @@ def _end_of_abandoned(row: Row[Any], *, caps: Caps) -> tuple[Ending | None, Sent
     return None, Sent(lengths=row.partial_lengths, text=row.partial)
 
 
-def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved:
+def expire(connection: Connection, overdue: Row[Any], *, caps: Caps, now: int) -> Moved:
     """Ends a reply that is past its deadline, queued or running.
 
     Raises:
@@ -157,12 +161,14 @@ def expire(connection: Connection, overdue: Row[Any], *, now: int) -> Moved:
     if row is None:
         raise moves.Lost(overdue.id)
     if overdue.status == ReplyStatus.IN_PROGRESS:
+        claim = Claim.of_row(row)
         attempt_rows.close(
             connection,
             overdue.id,
             overdue.attempt,
             outcome=AttemptOutcome(row.status),
-            ending=None,
+            reply_status=ReplyStatus(row.status),
+            usage=prompts.estimate_lost(connection, claim, row.partial or "", budget=caps.prompt_tokens),
             failure=TOO_LATE if row.status == ReplyStatus.FAILED else None,
             now=now,
             sent=Sent(lengths=row.partial_lengths),

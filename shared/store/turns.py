@@ -45,7 +45,8 @@ class Ask:
     """What is asked: the text, how many candidates, and how to make them.
 
     `default_model` is used if neither this ask, in `chosen_model`, nor the conversation names one. `before` is said
-    first, each message as a turn of its own. `request` is kept for the dialect in which it was asked.
+    first, each message as a turn of its own. `request` is kept for the dialect in which it was asked, and
+    `key_id` for whose usage it is.
     """
 
     content: str
@@ -62,6 +63,7 @@ class Ask:
     before: Sequence[Said] = ()
     instructions: str | None = None
     request: Mapping[str, Any] | None = None
+    key_id: str | None = None
 
     @property
     def messages(self) -> list[Said]:
@@ -170,6 +172,7 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
             "on_crash": asked.on_crash,
             "instructions": asked.instructions,
             "request": request,
+            "key_id": asked.key_id,
             "available_at": now,
             "deadline_at": now + asked.deadline_ms,
             "created_at": now,
@@ -207,6 +210,7 @@ _UNTOUCHED: Mapping[str, Any] = {
     "feedback_rating": None,
     "feedback_comment": None,
     "feedback_at": None,
+    "usage_estimated": None,
     "started_at": None,
     "finished_at": None,
 }

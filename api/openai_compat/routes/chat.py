@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import json_answer
-from api.dependencies import IDEMPOTENCY_PARAMETER, keyed_request, note_held, resources_of, tenant_of
+from api.dependencies import IDEMPOTENCY_PARAMETER, key_of, keyed_request, note_held, resources_of, tenant_of
 from api.json_route import JsonRoute
 from api.openai_compat.asking import chat_asked
 from api.openai_compat.chat import completion, failure_of
@@ -33,7 +33,7 @@ router = APIRouter(route_class=JsonRoute, tags=["OpenAI: chat completions"])
 async def create(request: Request, body: CreateChatCompletion) -> Response:
     """Through the same queue as all else. What was said comes with the request, and is forgotten soon after."""
     resources, tenant_id = resources_of(request), tenant_of(request)
-    asked = chat_asked(body, resources.settings)
+    asked = chat_asked(body, resources.settings, key_id=key_of(request))
     if body.stream:
         # Before it is accepted: who is refused asks again.
         require_room(resources)

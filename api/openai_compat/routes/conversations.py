@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import json_answer
-from api.dependencies import IDEMPOTENCY_PARAMETER, keyed_request, resources_of, tenant_of
+from api.dependencies import IDEMPOTENCY_PARAMETER, key_of, keyed_request, resources_of, tenant_of
 from api.json_route import JsonRoute
 from api.openai_compat import objects
 from api.openai_compat.documentation import PAGE, ConversationName, ItemName, refusals
@@ -51,6 +51,7 @@ async def create(request: Request, body: CreateConversation | None = None) -> Re
         resources_of(request),
         tenant_of(request),
         CreateConversationBody(metadata=body.metadata),
+        key_id=key_of(request),
         keyed=keyed_request(request),
         patience=Patience(0, request.receive),
         said=_said(body.items) if body.items else (),

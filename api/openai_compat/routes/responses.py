@@ -13,6 +13,7 @@ from api.dependencies import (
     IDEMPOTENCY_PARAMETER,
     Resources,
     WaitSeconds,
+    key_of,
     keyed_request,
     note_held,
     resources_of,
@@ -66,7 +67,7 @@ async def create(request: Request, body: CreateResponse) -> Response:
     It is made to its end in every case, also if the client goes away meanwhile.
     """
     resources, tenant_id = resources_of(request), tenant_of(request)
-    asked = response_asked(body, resources.settings)
+    asked = response_asked(body, resources.settings, key_id=key_of(request))
     if body.stream:
         # Before it is accepted: who is refused asks again.
         require_room(resources)

@@ -84,7 +84,7 @@ async def test_an_ask_that_waits_is_answered_when_all_replies_have_ended(
     assert answer.headers.get("Preference-Applied") == (None if by == "wait" else "wait=30")
     done, failed = answer.json()["replies"]
     assert (done["status"], done["content"], done["selected"]) == ("completed", "One", True)
-    assert done["usage"] == {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8}
+    assert done["usage"] == {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8, "estimated": False}
     assert failed["error"] == {"code": "rate_limited", "message": "Too many requests.", "retryable": True}
 
 

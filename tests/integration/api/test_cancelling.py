@@ -66,7 +66,7 @@ async def test_the_answer_waits_until_the_worker_has_stopped(gateway: Gateway, w
     await worker.complete(claim, "Hello, Ad")
     reply = await asyncio.wait_for(cancelling, LONG_SECONDS)
     assert (reply["status"], reply["content"], reply["message_id"]) == ("cancelled", "Hello, Ad", None)
-    assert reply["usage"] == {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8}
+    assert reply["usage"] == {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8, "estimated": False}
     assert (reply["error"], reply["incomplete_reason"], reply["selected"]) == (None, None, False)
 
 

@@ -302,7 +302,7 @@ async def test_each_try_is_on_record(gateway: Gateway, worker: PlayedWorker) -> 
         {"code": "rate_limited", "message": "Too many requests."},
         None,
     ]
-    assert attempts[2]["usage"] == {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8}
+    assert attempts[2]["usage"] == {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8, "estimated": False}
     assert all(attempt["started_at"] <= attempt["ended_at"] for attempt in attempts)
     assert all(attempt["worker"].startswith("worker_") for attempt in attempts)
 

@@ -28,6 +28,7 @@ async def test_every_endpoint_is_documented(gateway: Gateway) -> None:
     assert document["info"]["title"] == "Async Chat API"
     found = {f"{method} {path}" for method, path, _ in _operations(document)}
     assert found == {
+        "GET /usage/",
         "POST /conversations/",
         "GET /conversations/",
         "GET /conversations/{conversation_id}/",

@@ -24,6 +24,7 @@ ROW: dict[str, Any] = {
     "selected": False,
     "message_id": None,
     "input_tokens": None,
+    "usage_estimated": None,
     "output_tokens": None,
     "error_code": None,
     "error_message": None,
@@ -67,7 +68,9 @@ def test_what_a_queued_reply_waits_for() -> None:
 
 
 def test_usage_and_error_are_whole_or_absent() -> None:
-    assert reply_dict({**ROW, "input_tokens": 3})["usage"] == {"input_tokens": 3, "output_tokens": 0, "total_tokens": 3}
+    counted = {"input_tokens": 3, "output_tokens": 0, "total_tokens": 3, "estimated": False}
+    assert reply_dict({**ROW, "input_tokens": 3})["usage"] == counted
+    assert reply_dict({**ROW, "input_tokens": 3, "usage_estimated": True})["usage"] == {**counted, "estimated": True}
     failed = reply_dict({**ROW, "error_code": "rate_limited", "error_message": "No.", "error_retryable": 1})
     assert failed["error"] == {"code": "rate_limited", "message": "No.", "retryable": True}
 

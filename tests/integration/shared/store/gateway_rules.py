@@ -105,7 +105,7 @@ class GatewayRules(AskingRules):
         """The same replies with the same answers, but for those that are live; each turn goes on from one."""
         world = self.tables(World.look)
         # A copy that is selected where its model was not is so by default; who wants to be is seen when it ends.
-        own = {"id", "conversation_id", "selected", "becomes_selected"}
+        own = {"id", "conversation_id", "selected", "becomes_selected", "uncounted_end"}
         for turn, rows in self.world.turns.items():
             if turn[0] != source or turn[1] > up_to:
                 continue

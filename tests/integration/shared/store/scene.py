@@ -138,7 +138,7 @@ class Scene(RuleBasedStateMachine):
         tables(takeovers.stamp_again, now=self.now)
         late = self.now + 10 * HOUR
         for row in tables(takeovers.overdue, now=late, limit=1000):
-            tables(takeovers.expire, row, now=late)
+            tables(takeovers.expire, row, caps=CAPS, now=late)
         self.step.conversations |= self.world.conversations.keys()
         self.what_is_promised_holds()
         for row in self.world.replies.values():

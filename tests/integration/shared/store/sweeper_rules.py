@@ -98,7 +98,7 @@ class SweeperRules(WorkerRules):
         for row in late:
             before = self.world.replies[row.id]
             stop = before.stop_requested
-            moved = self.do(takeovers.expire, row, now=self.now)
+            moved = self.do(takeovers.expire, row, caps=CAPS, now=self.now)
             assert moved.status is (STOPPED[StopRequest(stop)] if stop else ReplyStatus.FAILED)
             assert self.tables.reply(row.id)["token"] == before.token + 1, "a zombie could still write"
 
@@ -115,7 +115,7 @@ class SweeperRules(WorkerRules):
         row = self.world.replies.get(found.id)
         self.about(found.conversation_id)
         is_late = row is not None and row.status in LIVE and row.token == found.token and row.deadline_at <= self.now
-        self.attempt(None if is_late else Lost, takeovers.expire, found, now=self.now)
+        self.attempt(None if is_late else Lost, takeovers.expire, found, caps=CAPS, now=self.now)
 
     @precondition(lambda self: self.now > START - HOUR and len(self.world.replies) > 8)
     @rule(is_much=st.booleans(), is_noticed=st.sampled_from([True, True, False]))

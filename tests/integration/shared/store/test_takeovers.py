@@ -63,9 +63,9 @@ def test_what_a_lost_try_had_said_is_kept_in_its_pieces(tables: Tables, claim: C
     take_over(tables)
     (attempt,) = tables.rows(attempts)
     assert (attempt["lengths"], attempt["text"]) == ([4, 2], "The an")
-    tables(attempt_rows.keep_what_was_said, claim.reply_id, 1, lengths=[4], text="The ")
+    tables(attempt_rows.keep_what_was_said, claim.reply_id, 1, lengths=[4], text="The ", tokens=5)
     assert tables.rows(attempts)[0]["text"] == "The an", "the log may know less"
-    tables(attempt_rows.keep_what_was_said, claim.reply_id, 1, lengths=[4, 2, 4], text="The answer")
+    tables(attempt_rows.keep_what_was_said, claim.reply_id, 1, lengths=[4, 2, 4], text="The answer", tokens=7)
     assert tables.rows(attempts)[0]["text"] == "The answer"
     (again,) = tables.claim("worker_b", now=NOW + 5)
     assert tables.reply(again.reply_id)["partial_lengths"] is None
@@ -165,7 +165,7 @@ def test_a_zombie_changes_nothing_after_the_take_over(on_crash: str, tables: Tab
 
 def expire(tables: Tables) -> Moved:
     (row,) = tables(takeovers.overdue, now=LATE, limit=10)
-    return tables(takeovers.expire, row, now=LATE)
+    return tables(takeovers.expire, row, caps=CAPS, now=LATE)
 
 
 def test_only_live_replies_past_their_deadline_are_overdue_and_the_latest_first(tables: Tables) -> None:
@@ -231,7 +231,7 @@ def test_a_reply_that_has_moved_since_it_was_found_is_left_alone(tables: Tables)
     (claim,) = tables.claim()
     version = tables(conversations.versions, [claim.conversation_id])
     with pytest.raises(Lost):
-        tables(takeovers.expire, row, now=LATE)
+        tables(takeovers.expire, row, caps=CAPS, now=LATE)
     assert tables.reply(reply_id)["status"] == "in_progress"
     assert tables(conversations.versions, [claim.conversation_id]) == version
 
@@ -240,7 +240,7 @@ def test_a_reply_that_was_erased_since_it_was_found_is_left_alone(tables: Tables
     (row,) = tables(takeovers.overdue, now=LATE, limit=1)
     tables(erasures.erase_one, claim.tenant_id, claim.conversation_id)
     with pytest.raises(Lost):
-        tables(takeovers.expire, row, now=LATE)
+        tables(takeovers.expire, row, caps=CAPS, now=LATE)
 
 
 def test_the_end_of_the_last_candidate_settles_the_turn(tables: Tables) -> None:

@@ -49,7 +49,7 @@ def _interrupt(tables: Tables) -> None:
 def _expire(tables: Tables) -> None:
     tables.asked()
     (row,) = tables(takeovers.overdue, now=LATE, limit=9)
-    tables(takeovers.expire, row, now=LATE)
+    tables(takeovers.expire, row, caps=CAPS, now=LATE)
 
 
 def _take_over(tables: Tables) -> None:

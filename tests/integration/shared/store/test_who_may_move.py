@@ -91,7 +91,7 @@ def expire(at: int) -> Move:
     def move(tables: Tables, row: RowMapping, _claim: Claim) -> None:
         with tables.connection.begin():
             found = tables.connection.execute(replies.select().where(replies.c.id == row["id"])).one()
-            takeovers.expire(tables.connection, found, now=at)
+            takeovers.expire(tables.connection, found, caps=CAPS, now=at)
 
     return move
 

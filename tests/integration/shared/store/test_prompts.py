@@ -9,11 +9,10 @@ from shared.database.access import Database
 from shared.ending import Ending
 from shared.heartbeat import Heartbeat
 from shared.reply_status import ReplyStatus
-from shared.store import claims, moves
+from shared.store import claims, moves, prompts
 from shared.store.claims import Claim
+from shared.store.prompts import TOKENS_A_MESSAGE, estimate_tokens
 from tests.fixtures.chats import Chats
-from worker import prompt
-from worker.prompt import TOKENS_A_MESSAGE, estimate_tokens
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +44,7 @@ async def answer(database: Database, worker_id: str, *contents: str) -> None:
 async def prompt_of(database: Database, worker_id: str, *, budget: int = PLENTY) -> list[tuple[str, str]]:
     """What would be sent for the one reply that is due."""
     (claim,) = await claim_all(database, worker_id)
-    built = await database.read(prompt.build, claim, budget=budget)
+    built = await database.read(prompts.build, claim, budget=budget)
     return [(message["role"], message["content"]) for message in built]
 
 
@@ -93,7 +92,7 @@ async def test_siblings_are_not_shown_to_each_other(database: Database, chats: C
     await chats.ask(await chats.start(), "one", n=2)
     first, second = await claim_all(database, worker_id)
     await database.write(moves.finish, first, Ending(ReplyStatus.COMPLETED, "first"), now=now_ms())
-    assert await database.read(prompt.build, second, budget=PLENTY) == [{"role": "user", "content": "one"}]
+    assert await database.read(prompts.build, second, budget=PLENTY) == [{"role": "user", "content": "one"}]
 
 
 async def test_a_failed_turn_keeps_its_question(database: Database, chats: Chats, worker_id: str) -> None:
