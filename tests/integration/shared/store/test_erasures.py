@@ -49,7 +49,7 @@ def test_a_conversation_takes_its_messages_replies_and_attempts_along(tables: Ta
     tables(moves.finish, claim, COMPLETED, now=NOW)
     kept = tables.asked()
     erased = tables(erasures.erase_one, DEFAULT_TENANT, claim.conversation_id)
-    assert erased.counts == {"conversations": 1, "messages": 2, "replies": 1, "attempts": 1}
+    assert erased.counts == {"conversations": 1, "messages": 2, "replies": 1, "attempts": 1, "webhook_deliveries": 0}
     assert (erased.conversation_ids, erased.reply_ids) == ([claim.conversation_id], [claim.reply_id])
     assert (erased.running, erased.events) == ([], [])
     assert [row["id"] for row in tables.rows(replies)] == kept
