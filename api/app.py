@@ -52,6 +52,7 @@ from api.routes import (
 )
 from api.services.backlog import Backlog
 from shared import logging as log_lines
+from shared import tracing
 from shared.aftermath import Aftermath
 from shared.clock import now_ms
 from shared.database.access import Database
@@ -175,6 +176,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     hand_over_quickly()
     collect_rarely()
     tell_build("api")
+    tracing.start(settings, "api")
+    stack.callback(tracing.stop)
     database = Database(settings.database_url)
     database.start()
     stack.callback(database.stop)

@@ -10,6 +10,7 @@ import logging
 import random
 import re
 import time
+from contextlib import AbstractContextManager
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import metrics
 from api.errors import CLIENT_CLOSED_REQUEST, problem_answer
 from shared import logging as log_lines
+from shared import tracing
 
 access_log = logging.getLogger("api.access")
 log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ _PERSONAL = b"/end-users/"
 # another thread would take the interpreter.
 _random = random.Random()
 # Asked for every few seconds, and of interest when it goes wrong.
+_TRACE_HEADERS = frozenset({b"traceparent", b"tracestate"})
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _VISIBLE_ASCII = re.compile(rb"[!-~]{1,128}")
 
@@ -50,6 +53,15 @@ class Edge:
             return
         exchange = _Exchange(scope, send)
         log_lines.begin(request_id=exchange.request_id)
+        if not tracing.is_on() or scope["path"] in _QUIET:
+            await self._answer(exchange, scope, receive)
+            return
+        with exchange.traced() as span:
+            log_lines.add(**tracing.ids())
+            await self._answer(exchange, scope, receive)
+            exchange.tell_span(span)
+
+    async def _answer(self, exchange: _Exchange, scope: Scope, receive: Receive) -> None:
         try:
             await self._app(exchange.inner, receive, exchange.send)
         except ClientDisconnect:
@@ -71,7 +83,10 @@ class Edge:
 class _Exchange:
     """One request and its answer, while they pass."""
 
-    __slots__ = ("_answered", "_is_head", "_method", "_path", "_send", "_started", "inner", "request_id", "status")
+    __slots__ = (
+        *("_answered", "_headers", "_is_head", "_method", "_path", "_send", "_started"),
+        *("inner", "request_id", "status"),
+    )
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._started = time.perf_counter()
@@ -84,6 +99,7 @@ class _Exchange:
         self.request_id = _request_id(scope)
         self.status: int | None = None
         self._answered = 0.0
+        self._headers = scope["headers"]
         # What the routes see of it, and note in it.
         self.inner = _inner_scope(scope, self.request_id)
 
@@ -100,9 +116,33 @@ class _Exchange:
             message = {**message, "body": b""}
         await self._send(message)
 
+    @property
+    def _route(self) -> str:
+        """The template of the route that answered."""
+        return getattr(self.inner.get("route"), "path", metrics.NO_ROUTE)
+
+    def traced(self) -> AbstractContextManager[tracing.Noted]:
+        """A span that is part of the client's trace, if it has one."""
+        parent = {name.decode(): value.decode("latin-1") for name, value in self._headers if name in _TRACE_HEADERS}
+        attributes = {
+            "http.request.method": metrics.method_label(self._method),
+            "url.path": self._path.decode("latin-1"),
+            "asyncchat.request_id": self.request_id,
+        }
+        return tracing.span(metrics.method_label(self._method), "server", attributes, parent=parent)
+
+    def tell_span(self, span: tracing.Noted) -> None:
+        """How it was answered, and by which route."""
+        attributes: dict[str, str | int] = {"http.route": self._route}
+        if self.status is not None:
+            attributes["http.response.status_code"] = self.status
+        span.note(attributes, name=f"{metrics.method_label(self._method)} {self._route}")
+        if self.status is None or self.status >= 500:
+            span.fail(str(self.status or "cut_off"))
+
     def conclude(self) -> None:
         """Counts it, and writes its line."""
-        route = getattr(self.inner.get("route"), "path", metrics.NO_ROUTE)
+        route = self._route
         method = metrics.method_label(self._method)
         metrics.HTTP_REQUESTS(method, route, self.status).inc()
         if self._answered:

@@ -29,6 +29,9 @@ DEFAULT_OPENAI_MODEL = "gpt-5.4-mini"
 # Every name that starts so is served by the demo model.
 DEMO_MODEL = "demo"
 
+# The variables that name a collector to every program that traces.
+_COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
 
 def _plain(name: str) -> AliasChoices:
     return AliasChoices(name)
@@ -63,6 +66,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
+
+    # Whether requests and replies are traced; unset, they are where OpenTelemetry's own variables name a collector.
+    tracing: Literal["off", "otlp"] | None = None
 
     # What `/metrics` asks for, on a gateway and where a worker serves it.
     metrics_token: str | None = Field(None, pattern=r"^[!-~]{8,}$", repr=False)
@@ -197,6 +203,14 @@ class Settings(BaseSettings):
         """Where several upstreams are named: the file of `models_file`, or a `models.toml` in the working directory.
         None where one upstream is what the settings say."""
         return models_file.find(self.models_file)
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether traces go to a collector."""
+        if self.tracing is not None:
+            return self.tracing == "otlp"
+        is_disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+        return not is_disabled and any(os.environ.get(name) for name in _COLLECTORS)
 
     @property
     def offered_models(self) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ def anyio_backend() -> str:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees the settings of the person who runs it."""
     for name in list(os.environ):
-        if name.startswith(("ASYNCCHAT_", "OPENAI_")) or name in {"DATABASE_URL", "REDIS_URL"}:
+        if name.startswith(("ASYNCCHAT_", "OPENAI_", "OTEL_")) or name in {"DATABASE_URL", "REDIS_URL"}:
             monkeypatch.delenv(name)
     get_settings.cache_clear()
     yield

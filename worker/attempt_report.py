@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from shared import logging as log_lines
+from shared import tracing
 from shared.clock import now_ms
 from shared.ending import Failure, Usage
 from shared.metrics import ATTEMPTS, FINISHED, NO_CODE
 from shared.reply_status import AttemptOutcome, ReplyStatus
 from shared.settings import Settings
 from shared.store.claims import Claim
+from shared.tracing import Attributes, Noted
 from worker import metrics
+from worker.model_client import Finished
 
 log = logging.getLogger(__name__)
 
@@ -28,30 +33,42 @@ class AttemptReport:
 
     def __init__(self, claim: Claim, settings: Settings) -> None:
         self._model = claim.model if claim.model in settings.offered_models else OTHER_MODEL
-        self._ids = {
+        self._claim = claim
+        self._ids: dict[str, str | int | float] = {
             "conversation_id": claim.conversation_id,
             "reply_id": claim.reply_id,
             "attempt": claim.attempt,
         }
-        self._available_at = claim.available_at
         self._began = time.monotonic()
         self._called = self._began
         self._first_text: float | None = None
+        self._span: Noted = tracing.NOTHING
 
-    def begin(self) -> None:
-        """The attempt's own task has begun: whatever it logs is about this reply."""
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """The attempt's own task makes it in this block: whatever it logs is about this reply."""
         log_lines.begin(**self._ids)
-        metrics.QUEUE_WAIT.observe(max(0, now_ms() - self._available_at) / 1000)
+        waited_seconds = max(0, now_ms() - self._claim.available_at) / 1000
+        metrics.QUEUE_WAIT.observe(waited_seconds)
+        parent = {"traceparent": self._claim.traceparent} if self._claim.traceparent else {}
+        about = {f"asyncchat.{name}": value for name, value in self._ids.items()}
+        about["asyncchat.queue_wait_seconds"] = waited_seconds
+        with tracing.span("attempt", "consumer", about, parent=parent) as self._span:
+            log_lines.add(**tracing.ids())
+            yield
 
-    def call(self) -> None:
-        """The model is called."""
+    def called(self, model: str) -> AbstractContextManager[Noted]:
+        """The model is called and answers in this block; `model` is what its upstream calls it."""
         self._called = time.monotonic()
+        about = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": model}
+        return tracing.span(f"chat {model}", "client", about)
 
     def hear(self) -> None:
         """The model says something."""
         if self._first_text is None:
             self._first_text = time.monotonic()
             metrics.FIRST_TOKEN(self._model).observe(self._first_text - self._called)
+            self._span.happen("first token")
 
     def end(
         self,
@@ -77,6 +94,9 @@ class AttemptReport:
             told["code"] = code
         if usage is not None:
             told |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        self._span.note({f"asyncchat.{name}": value for name, value in told.items()})
+        if code:
+            self._span.fail(code)
         # With the ids, since a drain ends attempts from a task of its own.
         log.info("attempt ended", extra=self._ids | told)
 
@@ -85,3 +105,12 @@ class AttemptReport:
         metrics.TOKENS(self._model, "output").inc(usage.output_tokens)
         if self._first_text is not None and (speaking := time.monotonic() - self._first_text) > 0:
             metrics.SPEED(self._model).observe(usage.output_tokens / speaking)
+
+
+def told_of_answer(finished: Finished) -> Attributes:
+    """What a model said of its answer, in the words of OpenTelemetry's conventions for generative AI."""
+    told: dict[str, int | Sequence[str]] = {"gen_ai.response.finish_reasons": [finished.reason]}
+    if finished.usage is not None:
+        told["gen_ai.usage.input_tokens"] = finished.usage.input_tokens
+        told["gen_ai.usage.output_tokens"] = finished.usage.output_tokens
+    return told

@@ -20,7 +20,7 @@ from shared.settings import Settings
 from shared.store import moves, prompts
 from shared.store.claims import Claim
 from shared.store.moves import Lost
-from worker.attempt_report import AttemptReport
+from worker.attempt_report import AttemptReport, told_of_answer
 from worker.model_client import Finished, ModelRequest
 from worker.model_failure import ModelFailure, filtered, timed_out
 from worker.reply_stream import Pacer, ReplyStream
@@ -80,9 +80,9 @@ class Generation:
 
     async def run(self) -> None:
         """Makes the attempt. Cancelled, it writes nothing: whoever cancels decides what becomes of the reply."""
-        self.report.begin()
-        self.stream.start()
-        await self._conclude(self._attempt())
+        with self.report.begun():
+            self.stream.start()
+            await self._conclude(self._attempt())
 
     def stop(self) -> None:
         """Breaks off the call of the model and ends the reply, as the database has it that somebody asked for."""
@@ -159,10 +159,12 @@ class Generation:
                     raise _Stopped
                 client = upstreams.client(self.claim)
                 self._prompt = await self._read_prompt()
-                self.report.call()
                 model = self.claim.place.model if self.claim.place else self.claim.model
                 request = ModelRequest(model, self._prompt, self.claim.parameters)
-                return await client.stream(request, on_text=self._take)
+                with self.report.called(model) as call:
+                    finished = await client.stream(request, on_text=self._take)
+                    call.note(told_of_answer(finished))
+                return finished
         except TimeoutError:
             if self._is_stopped:
                 raise _Stopped from None

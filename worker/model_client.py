@@ -12,6 +12,7 @@ import aiohttp
 import httpx2
 from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient, OpenAIError
 
+from shared import tracing
 from shared.ending import Usage
 from shared.models_file import Upstream
 from shared.settings import Settings
@@ -129,6 +130,7 @@ class OpenAIModelClient:
                 cast_to=object,
                 stream=True,
                 stream_cls=AsyncStream[object],
+                options={"headers": tracing.headers()},
             )
             async with events:
                 _require_event_stream(events.response)

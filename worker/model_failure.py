@@ -74,6 +74,11 @@ class ModelFailure(Exception):
         refused = failure.code is ReplyError.UPSTREAM_ERROR and not failure.retryable
         return refused or failure.code in _MODELS_FAULT | _REQUESTS_FAULT
 
+    @property
+    def code(self) -> ReplyError:
+        """What went wrong."""
+        return self.failure.code
+
 
 def _fail(code: ReplyError, message: str, *, retryable: bool) -> Failure:
     return Failure(code, message, retryable)

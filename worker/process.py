@@ -6,7 +6,7 @@ import asyncio
 
 from redis.asyncio import Redis
 
-from shared import redis_client
+from shared import redis_client, tracing
 from shared.aftermath import Aftermath
 from shared.database.access import Database
 from shared.database.schema import require_head
@@ -62,6 +62,7 @@ class WorkerProcess:
         """
         hand_over_quickly()
         tell_build("worker")
+        tracing.start(self._settings, "worker")
         self._thread.start()
         self._thread.run(self._start())
         self._metrics.start()
@@ -78,6 +79,7 @@ class WorkerProcess:
         """Drains, if that has not begun yet, then ends everything in good order."""
         self._thread.run(self._stop())
         self._metrics.stop()
+        tracing.stop()
         self._doorbell.stop()
         self._database.stop()
         self._thread.stop()

@@ -11,6 +11,7 @@ from api.openai_compat.objects import reply_id_of
 from api.openai_compat.schemas import CreateChatCompletion, CreateResponse, TextFormat
 from api.services.replies import deadline_ms
 from api.services.responses import Place
+from shared import tracing
 from shared.errors import InvalidValue
 from shared.ids import is_id
 from shared.settings import Settings
@@ -101,6 +102,7 @@ def _ask(
         role=last.role,
         parts=last.parts,
         before=messages[:-1],
+        traceparent=tracing.traceparent(),
         **rest,
     )
 

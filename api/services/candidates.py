@@ -13,7 +13,7 @@ from api.schemas.requests import RegenerateBody, RetryBody
 from api.services import reading
 from api.services.keyed_write import Making, write_once
 from api.services.replies import Patience, deadline_ms, ring, tell_stopped, turn_finder, wait_for_reply
-from shared import reply_events
+from shared import reply_events, tracing
 from shared.clock import now_ms
 from shared.reply_events import Cursor
 from shared.reply_status import ReplyStatus
@@ -84,6 +84,7 @@ async def regenerate(
         metadata=body.metadata,
         on_crash=body.on_crash,
         key_id=key_id,
+        traceparent=tracing.traceparent(),
     )
 
     def make(connection: Connection) -> Turn:
@@ -122,9 +123,18 @@ async def retry(
         IdempotencyMismatch: the key was used for another request.
     """
     allowed_ms = deadline_ms(body.deadline_seconds, resources.settings)
+    traceparent = tracing.traceparent()
 
     def make(connection: Connection) -> Row:
-        candidates.retry(connection, tenant_id, reply_id, deadline_ms=allowed_ms, key_id=key_id, now=now_ms())
+        candidates.retry(
+            connection,
+            tenant_id,
+            reply_id,
+            deadline_ms=allowed_ms,
+            key_id=key_id,
+            traceparent=traceparent,
+            now=now_ms(),
+        )
         resources.admission.take(tenant_id, 1)
         return reading.reply(connection, tenant_id, reply_id)
 

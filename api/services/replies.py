@@ -18,6 +18,7 @@ from api.schemas.requests import AskBody
 from api.services import reading
 from api.services.keyed_write import Making, write_once
 from shared import logging as log_lines
+from shared import tracing
 from shared.clock import now_ms
 from shared.crash_points import crash_point
 from shared.errors import NotFound
@@ -56,6 +57,7 @@ def asked_of(body: AskBody, settings: Settings, *, key_id: str | None) -> Ask:
         parameters=body.parameters.model_dump(exclude_none=True) if body.parameters else {},
         metadata=body.metadata or {},
         key_id=key_id,
+        traceparent=tracing.traceparent(),
     )
 
 

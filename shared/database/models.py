@@ -129,6 +129,8 @@ replies = Table(
     Column("key_id", String(64)),
     # What a request in OpenAI's dialect said that only this dialect tells again; null for the native one.
     Column("request", JSON(none_as_null=True)),
+    # The trace of whoever asked, for the worker that answers; null unless the gateway traces.
+    Column("traceparent", String(64)),
     Column("error_code", String(64)),
     Column("error_message", Text),
     Column("error_retryable", Boolean(create_constraint=False)),

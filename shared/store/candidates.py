@@ -30,6 +30,7 @@ class Again:
     metadata: Mapping[str, str] | None = None
     on_crash: OnCrash | None = None
     key_id: str | None = None
+    traceparent: str | None = None
 
 
 _RETRY = (
@@ -44,6 +45,7 @@ _RETRY = (
         available_at=bindparam("now"),
         deadline_at=bindparam("until"),
         key_id=bindparam("by_key"),
+        traceparent=bindparam("new_traceparent"),
         **dict.fromkeys(
             (
                 *("stop_requested", "error_code", "error_message", "error_retryable", "incomplete_reason"),
@@ -125,6 +127,7 @@ def regenerate(connection: Connection, tenant_id: str, reply_id: str, *, again: 
             "instructions": row.instructions,
             "request": row.request,
             "key_id": again.key_id,
+            "traceparent": again.traceparent,
             "becomes_selected": True,
             "available_at": now,
             "deadline_at": now + again.deadline_ms,
@@ -141,6 +144,7 @@ def retry(
     *,
     deadline_ms: int,
     key_id: str | None = None,
+    traceparent: str | None = None,
     now: int,
 ) -> None:
     """Queues a reply again that failed or was cancelled, as if it had never been tried.
@@ -153,7 +157,14 @@ def retry(
     row = _lock_last_turn(connection, tenant_id, reply_id, now=now)
     connection.execute(_OUTDO, {"reply_id": reply_id, "of_conversation": row.conversation_id, "of_turn": row.turn})
     retried = connection.execute(
-        _RETRY, {"reply_id": reply_id, "now": now, "until": now + deadline_ms, "by_key": key_id}
+        _RETRY,
+        {
+            "reply_id": reply_id,
+            "now": now,
+            "until": now + deadline_ms,
+            "by_key": key_id,
+            "new_traceparent": traceparent,
+        },
     )
     if retried.rowcount == 0:
         raise NotRetryable("Only a reply that failed or was cancelled can be tried again.")

@@ -41,6 +41,7 @@ class Claim:
     deadline_at: int
     available_at: int
     becomes_selected: bool = False
+    traceparent: str | None = None
     instructions: str | None = None
     key_id: str | None = None
     # Known only to who has just claimed it: where it is to be asked, and for which end user of the conversation.
@@ -72,6 +73,7 @@ class Claim:
             deadline_at=row.deadline_at,
             available_at=row.available_at,
             becomes_selected=row.becomes_selected,
+            traceparent=row.traceparent,
             instructions=row.instructions if row.instructions is not None else instructions,
             place=place,
             key_id=row.key_id,

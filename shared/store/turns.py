@@ -64,6 +64,7 @@ class Ask:
     instructions: str | None = None
     request: Mapping[str, Any] | None = None
     key_id: str | None = None
+    traceparent: str | None = None
 
     @property
     def messages(self) -> list[Said]:
@@ -173,6 +174,7 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
             "instructions": asked.instructions,
             "request": request,
             "key_id": asked.key_id,
+            "traceparent": asked.traceparent,
             "available_at": now,
             "deadline_at": now + asked.deadline_ms,
             "created_at": now,

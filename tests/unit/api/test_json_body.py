@@ -54,6 +54,6 @@ def test_no_body_of_a_mebibyte_costs_much() -> None:
         b'{"a":"' + b"\\ud800" * 170_000 + b'"}',
         b'{"a":"' + b"\\u0000" * 170_000 + b'"}',
     ):
-        began = time.monotonic()
+        began = time.process_time()
         _refusal(body)
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5
