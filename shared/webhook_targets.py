@@ -29,6 +29,8 @@ _NOT_PUBLIC = [ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.8
 # All that is given out of IPv6 (RFC 4291), without what has another address inside (Teredo, 6to4) or is no address.
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NOT_PUBLIC_6 = [ipaddress.ip_network(name) for name in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
+# A name in ASCII, or an address. Others would reach a dozen layers that each read them in their own way.
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 # Browsers take a name with such an end for an address, and so does the C library: 127.1, 0x7f000001, 017700000001.
 _NUMERIC_END = re.compile(r"(?:.*\.)?(?:\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
@@ -56,8 +58,8 @@ class Targets:
             raise TargetRefused("The URL must not have a user or a password in it.")
         if url.raw_fragment or "#" in text:
             raise TargetRefused("The URL must not have a fragment, since that is never sent.")
-        host = url.host
-        if not host or "%" in host or not url.port:
+        host = url.raw_host or ""
+        if not _HOST.fullmatch(host) or not url.port:
             raise TargetRefused("The URL must name a host.")
         address = _literal(host)
         if address is None and _NUMERIC_END.fullmatch(host):
@@ -104,7 +106,7 @@ class Targets:
         """
         url = self.check_url(text)
         try:
-            await self.resolve(str(url.host), int(url.port or 0))
+            await self.resolve(str(url.raw_host), int(url.port or 0))
         except (OSError, UnicodeError):
             raise TargetRefused("The host of the URL cannot be found.") from None
 
@@ -121,12 +123,12 @@ def address_of(info: AddressInfo) -> Address:
 
 
 def _parse(text: str) -> URL:
-    if len(text) > MAX_URL_CHARS or not text.isascii() or any(character <= " " for character in text):
+    if len(text) > MAX_URL_CHARS or not all("!" <= character <= "~" for character in text):
         raise TargetRefused(f"The URL must be at most {MAX_URL_CHARS} visible ASCII characters.")
     try:
         # The same parser that the client uses: two might see two hosts.
         return URL(text)
-    except ValueError:
+    except (ValueError, IndexError):  # The latter for some brackets in odd places.
         raise TargetRefused("This is not a URL.") from None
 
 

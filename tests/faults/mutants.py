@@ -61,6 +61,21 @@ NAMED = [
 ]
 OTHERS = [
     Mutant(
+        "an end is told to nobody",
+        "moves",
+        "    if row.is_heard_of:\n",
+        "    if row.is_heard_of is None:\n",
+        seen_by=f"{STORE_TESTS}/test_webhook_deliveries.py",
+    ),
+    Mutant(
+        "a delivery does not look at its token",
+        "delivery_claims",
+        '_table.token == bindparam("held_token")',
+        '_table.token >= bindparam("held_token")',
+        seen_by=f"{STORE_TESTS}/test_delivery_claims.py",
+        is_met=False,
+    ),
+    Mutant(
         "a worker that has beaten since is taken for dead",
         "workers",
         "workers.c.beat == last_beat)",

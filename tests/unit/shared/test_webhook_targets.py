@@ -24,6 +24,7 @@ MALFORMED = (
     *("http://127.1/", "https://127.1/", "https://2130706433/", "https://0177.0.0.1/", "https://017700000001/"),
     *("https://0x7f000001/", "https://0x7f.1/", "https://127.0.0.1./", "https://①②⑦.0.0.1/"),
     *("https://93.184.216.34:0/", "https://93.184.216.34:99999/", "https://[fe80::1%25eth0]/", "https://[::1/"),
+    *("https://xn--a/", "https://a\x7f/", "https://a%00b/", "https://a;b/", "http://..][|http@", "https://[v1.x]/"),
     *("https://93.184.216.34/\r\nX-Header: 1", "https://93.184.216.34/" + "a" * 2048),
 )
 # Of this machine.
