@@ -13,13 +13,13 @@ from sqlalchemy import func, select
 from shared import upkeep
 from shared.clock import now_ms
 from shared.database.access import Database
-from shared.database.models import conversations, idempotency_keys
+from shared.database.models import DEFAULT_TENANT, conversations, idempotency_keys, webhook_deliveries
 from shared.eraser import Eraser
 from shared.errors import StorageBusy
-from shared.ids import new_conversation_id
+from shared.ids import first_delivery_id, new_conversation_id, new_webhook_id
 from shared.notices import Notifier
 from shared.store import conversations as conversation_rows
-from shared.store import erasures, idempotency, space, turns
+from shared.store import erasures, idempotency, space, turns, webhook_endpoints
 from shared.store.idempotency import KeyedRequest
 from shared.store.turns import Ask, Said
 from shared.upkeep import MS_OF_A_DAY, Upkeep
@@ -186,3 +186,40 @@ async def store_conversation(
         asked = Ask("Hello", 1, None, "model", 60_000)
         await database.write(turns.ask, "default", conversation_id, asked=asked, now=at)
     return conversation_id
+
+
+async def test_deliveries_are_kept_for_so_long(
+    database: Database, eraser: Eraser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "DELIVERIES_AT_ONCE", 2)
+    monkeypatch.setattr(upkeep, "PAUSE_SECONDS", 0.0)
+    now = now_ms()
+    endpoint: dict[str, Any] = {
+        "id": new_webhook_id(),
+        "tenant_id": DEFAULT_TENANT,
+        "url": "https://receiver.example/",
+        "events": [],
+        "secret": "whsec_",
+        "enabled": True,
+        "created_at": now,
+        "updated_at": now,
+    }
+    await database.write(webhook_endpoints.add, endpoint)
+    rows = [
+        {
+            "id": first_delivery_id(at + number),
+            "tenant_id": DEFAULT_TENANT,
+            "endpoint_id": endpoint["id"],
+            "event": "webhook.test",
+            "payload": "{}",
+            "status": "delivered",
+            "available_at": at,
+            "created_at": at,
+        }
+        for at in (now - 120_000, now - 30_000)
+        for number in range(5)
+    ]
+    await database.write(lambda connection: connection.execute(webhook_deliveries.insert(), rows))
+    await Upkeep(database, eraser, settings_with(webhook_seconds=60)).run()
+    kept = await database.read(lambda connection: connection.execute(select(webhook_deliveries.c.id)).scalars().all())
+    assert sorted(kept) == [row["id"] for row in rows[5:]]

@@ -23,6 +23,7 @@ from shared.clock import now_ms
 from shared.database.access import Database
 from shared.database.models import DEFAULT_TENANT, webhook_deliveries, webhook_endpoints
 from shared.ids import new_webhook_id
+from shared.store import delivery_claims
 from shared.store import webhook_deliveries as delivery_rows
 from shared.store import webhook_endpoints as endpoint_rows
 from shared.webhook_events import DEFAULT_EVENTS
@@ -124,9 +125,10 @@ def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliveries, "PAUSES_SECONDS", (0.01, 0.01, 0.01))
 
 
-async def test_whoever_listens_is_told_of_an_answer_and_can_tell_that_it_is_ours(
-    database_url: str, chats: Chats, demo: DemoProcess, hooks: Hooks
+async def test_whoever_listens_is_told_of_an_answer_at_once_and_can_tell_that_it_is_ours(
+    database_url: str, chats: Chats, demo: DemoProcess, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(deliveries, "TICK_SECONDS", 600.0)
     async with receiver() as there:
         endpoint = await hooks.listen(there.url, "reply.completed", "response.completed")
         with running_worker(database_url, base_url=demo.base_url, webhook_networks=HOME):
@@ -254,6 +256,25 @@ async def test_what_a_stopping_worker_is_sending_is_sent_by_the_next(database_ur
             row = await hooks.until_ended(delivery_id)
     assert (row["status"], row["tries"]) == ("delivered", 1)
     assert [each.id for each in there.heard] == [delivery_id] * 2
+
+
+async def test_a_delivery_that_is_held_and_that_nobody_works_on_is_sent(
+    database: Database, database_url: str, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a claim whose commit had an unknown outcome."""
+    monkeypatch.setattr(deliveries, "TICK_SECONDS", 0.05)
+    async with receiver() as there:
+        endpoint = await hooks.listen(there.url)
+        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME) as process:
+            process_id = process._heartbeat.process_id
+
+            def add_and_claim(connection: Connection) -> str:
+                delivery_id = delivery_rows.add_test(connection, DEFAULT_TENANT, endpoint["id"], now=now_ms())
+                delivery_claims.claim(connection, process_id, rooms={endpoint["id"]: 1}, now=now_ms())
+                return delivery_id
+
+            row = await hooks.until_ended(await database.write(add_and_claim))
+    assert (row["status"], row["tries"]) == ("delivered", 1)
 
 
 async def test_the_receiver_in_the_documentation_receives(database_url: str, hooks: Hooks, tmp_path: Path) -> None:
