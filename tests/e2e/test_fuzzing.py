@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.fixtures.up import StartUp
 
@@ -62,6 +63,7 @@ def _parameters(ids: dict[str, Any]) -> str:
     return "".join(f'"path.{name}" = {json.dumps(value)}\n' for name, value in ids.items())
 
 
+@pytest.mark.timeout(FUZZ_SECONDS + 300)
 def test_no_request_makes_the_server_fail_or_answer_as_the_document_does_not_say(
     start_up: StartUp, folder: Path
 ) -> None:

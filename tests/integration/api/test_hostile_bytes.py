@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -267,3 +270,47 @@ def test_states(unharmed: Served) -> None:
             ("DELETE", path, None),
         ):
             assert client.request(method, where, json=body).status_code == 404, (method, where)
+
+
+@pytest.fixture(scope="module")
+def locked(
+    databases: Databases, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Served, bytes]]:
+    """A gateway that asks for keys, and the only one there is."""
+    folder = tmp_path_factory.mktemp("locked")
+    url = databases.new(folder)
+    command = [sys.executable, "-m", "cli", "keys", "create", "--name", "test"]
+    made = subprocess.run(command, env={**os.environ, "DATABASE_URL": url}, capture_output=True, check=True)
+    with served_gateway(url, shared_valkey.url, folder / "gateway.log", ASYNCCHAT_AUTH="keys") as process:
+        yield process, made.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        *(b"", b"Authorization:\r\n", b"Authorization: Bearer\r\n", b"Authorization: Bearer  \r\n"),
+        *(b"Authorization: Basic KEY\r\n", b"Authorization: KEY\r\n", b"Authorization: Bearer KEYx\r\n"),
+        *(b"Authorization: Bearer KEY KEY\r\n", b"Authorization: Bearer KEY\r\nAuthorization: Bearer other\r\n"),
+        *(b"Authorization: Bearer \xff\xfe\r\n", b"Authorization: Bearer ak_\xc3\xa4\r\n", b"X-Api-Key: KEY\r\n"),
+        *(b"Authorization: Bearer ct_.\r\n", b"Authorization: Bearer ct_" + b"A" * 60_000 + b"\r\n"),
+        *(
+            b"Authorization: Bearer ak_000000000000_' or '1'='1\r\n",
+            b"Authorization: Bearer " + b"A" * 60_000 + b"\r\n",
+        ),
+        b"Cookie: access_token=KEY\r\n",
+    ],
+)
+def test_keys(locked: tuple[Served, bytes], shown: bytes) -> None:
+    served, key = locked
+    headers = shown.replace(b"KEY", key)
+    for request in (
+        get("/conversations/", headers),
+        get(f"/conversations/{CONVERSATION}/events/?access_token={key.decode()}", headers),
+        post("/v1/responses", b'{"input": "x"}', JSON_TYPE + headers),
+    ):
+        answer = answer_to(served, request)
+        assert status_of(answer) == 401, answer[:300]
+        assert b"www-authenticate: bearer" in answer.lower()
+    assert status_of(answer_to(served, get("/conversations/", b"Authorization: Bearer " + key + b"\r\n"))) == 200
+    assert "Traceback" not in served.log()
+    assert key.decode() not in served.log()
