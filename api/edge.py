@@ -31,6 +31,8 @@ SLASHED = (
 )
 # What follows names a person.
 _PERSONAL = b"/end-users/"
+# The server's way of ending an answer before its end, which is no error then.
+CUT = "asyncchat.cut"
 # Ids are told apart, not kept secret. Unlike the system's source of randomness this one costs no system call, in which
 # another thread would take the interpreter.
 _random = random.Random()
@@ -65,6 +67,8 @@ class Edge:
         try:
             await self._app(exchange.inner, receive, exchange.send)
         except ClientDisconnect:
+            if exchange.status is not None:
+                _cut(scope)
             exchange.status = CLIENT_CLOSED_REQUEST
         except Exception:
             log.exception("an unexpected error")
@@ -78,6 +82,13 @@ class Edge:
             await answer(scope, receive, exchange.send)
         finally:
             exchange.conclude()
+
+
+def _cut(scope: Scope) -> None:
+    """Ends an answer that has begun, where the server knows how; others log an error and do the same."""
+    extension = scope.get("extensions", {}).get(CUT)
+    if extension is not None:
+        extension["now"]()
 
 
 class _Exchange:

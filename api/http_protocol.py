@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from api.edge import CUT
 from api.json_body import BODY_SECONDS
 
 # The line and the headers together; most servers and proxies take 8 to 64 KiB.
@@ -108,6 +109,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
+        self.scope["extensions"] = {CUT: {"now": self._break_off}}
         self._head_bytes = self._untold_bytes = 0
         self._told += 1
         self._is_in_head = True
@@ -240,6 +242,12 @@ class BoundedHttp(HttpToolsProtocol):
         """Tells the application that nobody hears it any more."""
         self._answering.disconnected = True
         self._answering.message_event.set()
+
+    def _break_off(self) -> None:
+        """Closes the connection in the middle of an answer, on purpose."""
+        if self._is_answering:
+            self._leave()
+        self.transport.close()
 
     def _cut_off(self) -> None:
         self._is_refused = True

@@ -203,7 +203,8 @@ async def test_the_token_of_another_conversation_opens_nothing(locked: Gateway, 
     for template, method, path in _walk(locked, names):
         if not _is_everyones(template):
             answer = await _answers(locked.client, method, path, bearer, template=template)
-            assert answer.status_code == 403, (method, path)
+            # What a token may do by the id of a reply, it may in its own conversation.
+            assert answer.status_code == (404 if template.endswith("/feedback/") else 403), (method, path)
         if template.endswith("/events/"):
             answer = await locked.client.get(f"{path}?access_token={made.json()['token']}")
             assert answer.status_code == 403, path

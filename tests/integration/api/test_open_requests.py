@@ -150,13 +150,16 @@ async def test_streams_and_waits_end_when_their_key_is_no_good_any_more(
 
 
 @pytest.mark.usefixtures("often")
-async def test_openais_sdk_does_not_take_the_cut_for_the_end(locked: ServedGateway, database: Database) -> None:
+async def test_openais_sdk_does_not_take_the_cut_for_the_end(
+    locked: ServedGateway, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = await _new_key(database)
     reply = await _asked(locked, _bearer(made.secret))
     path = f"/v1/responses/{reply['id'].replace('reply_', 'resp_')}?stream=true"
     async with _streaming(locked, path, _bearer(made.secret)) as pieces:
         await database.write(keys_store.revoke, None, made.row["id"], now=now_ms())
         assert await asyncio.wait_for(_is_cut(pieces), BOUND_SECONDS)
+    assert " ERROR " not in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("often")
