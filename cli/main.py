@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from cli.terminal.commands import ask, chat
 from shared.errors import AsyncChatError
 
 DISTRIBUTION = "async-chat-api"
@@ -199,6 +201,10 @@ def verify(seconds: float, seed: int | None, *, database_url: str | None, urls: 
     return run_verify(VerifyOptions(seconds=seconds, seed=seed, database_url=database_url, urls=urls))
 
 
+commands.add_command(ask)
+commands.add_command(chat)
+
+
 def main() -> NoReturn:
     """Run the command; whatever goes wrong on purpose is one sentence on stderr."""
     sentence, code = _run()
@@ -221,5 +227,7 @@ def _run() -> tuple[str, int]:
     except (click.Abort, KeyboardInterrupt):
         return "", 130
     except BrokenPipeError:
+        # Whoever read it has gone; the interpreter would complain when it flushes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return "", 1
     return "", result if isinstance(result, int) else 0

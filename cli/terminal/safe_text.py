@@ -1,0 +1,20 @@
+"""Text from a server as a terminal may see it."""
+
+from __future__ import annotations
+
+# Escape sequences begin with one of these: they could move the cursor, change the title, or write what looks like a
+# prompt. Line breaks and tabs stay. The last ones turn around the direction of what follows.
+_DROPPED = dict.fromkeys(
+    [code for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"]
+    + [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+)
+
+
+def safe(text: str) -> str:
+    """The text without control characters."""
+    return text.translate(_DROPPED)
+
+
+def safe_line(text: str) -> str:
+    """The same, on one line."""
+    return " ".join(safe(text).split())
