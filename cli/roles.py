@@ -68,7 +68,7 @@ def run_worker(slots: int | None) -> None:
     if settings.models_path is None and settings.openai_api_key is None and settings.openai_base_url is None:
         raise SettingsError(
             "no model service is configured: set OPENAI_API_KEY (or OPENAI_BASE_URL for another service) in the "
-            "environment or in .env; `asyncchat up` runs a demo model that needs neither"
+            "environment or in .env, or write a models.toml; `asyncchat up` runs a demo model that needs neither"
         )
     command = python_module("celery", *celery_worker_arguments(slots))
     os.environ["PYTHONPATH"] = child_python_path()

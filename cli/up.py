@@ -27,6 +27,8 @@ MIGRATION_SECONDS = 3600.0
 # A large append-only file is loaded first.
 VALKEY_READY_SECONDS = 60.0
 READY_SECONDS = 60.0
+# What leads OpenAI's SDKs to a server, and the worker to its model.
+BASE_URL = "OPENAI_BASE_URL"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def _model_addresses(settings: Settings) -> Mapping[str, str]:
     """Where models are asked, by what says so."""
     if settings.models_path is not None:
         return models_file.base_urls(settings.models_path)
-    return {"OPENAI_BASE_URL": settings.openai_base_url} if settings.openai_base_url else {}
+    return {BASE_URL: settings.openai_base_url} if settings.openai_base_url else {}
 
 
 def _refuse_circle(place: str, base_url: str, *, host: str, port: int) -> None:
@@ -80,8 +82,8 @@ def _refuse_circle(place: str, base_url: str, *, host: str, port: int) -> None:
     same_host = is_loopback(target.hostname or "") and is_loopback(local_address(host))
     if port and target.port == port and same_host:
         raise AsyncChatError(
-            f"{place}={base_url} leads to this very server, which would ask itself; set it only where the "
-            "client runs, or use another --port"
+            f"{place}={base_url} leads to this very server, which would ask itself; "
+            f"{'set it only where the client runs' if place == BASE_URL else 'name another'}, or use another --port"
         )
 
 

@@ -119,6 +119,7 @@ def test_any_pool_but_threads_is_refused(pool: str, start_worker: StartWorker) -
         ("REDIS_URL", "amqp://somewhere", "REDIS_URL: must start with redis://"),
         ("DATABASE_URL", "oracle://somewhere", "DATABASE_URL"),
         ("DATABASE_URL", "sqlite:////proc/nothing/asyncchat.db", "/proc/nothing"),
+        ("ASYNCCHAT_MODELS_FILE", "nowhere.toml", "cannot read the models file"),
         ("ASYNCCHAT_SLOTS", "many", "ASYNCCHAT_SLOTS"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,7 +156,26 @@ async def test_only_offered_models_are_taken_where_the_server_names_them(environ
         ):
             answer = await gateway.client.request(method, where, json=body)
             assert answer.status_code == 422
-            assert answer.json()["errors"][0]["pointer"] == "#/model"
+            (error,) = answer.json()["errors"]
+            assert error["pointer"] == "#/model"
+            assert error["detail"] == "This server does not offer this model; it offers default, one, two"
+
+
+async def test_a_models_file_names_the_models_in_both_dialects(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A gateway needs no key of an upstream."""
+    path = tmp_path / "models.toml"
+    lab = '[upstreams.lab]\nbase_url = "http://lab/v1"\nkey_variable = "NOT_SET_HERE"\n'
+    path.write_text(lab + '[models.one]\nupstream = "lab"\n[models."meta/two"]\nupstream = "lab"\n')
+    environment.setenv("ASYNCCHAT_MODELS_FILE", str(path))
+    async with running_gateway() as gateway:
+        offered = await gateway.get("/models/")
+        assert offered["any_name"] is False
+        assert [(model["id"], model["default"]) for model in offered["data"]] == [("one", True), ("meta/two", False)]
+        assert [model["id"] for model in (await gateway.get("/v1/models"))["data"]] == ["one", "meta/two"]
+        assert (await gateway.get("/v1/models/meta/two"))["id"] == "meta/two"
+        refused = await gateway.client.post("/v1/responses", json={"model": "three", "input": "x"})
+        assert refused.status_code == 400
+        assert "it offers one, meta/two" in refused.json()["error"]["message"]
 
 
 async def test_a_streamed_body_is_counted_while_it_comes(gateway: Gateway) -> None:

@@ -15,6 +15,7 @@ from tests.integration.api.serving import command
     [
         ({}, "the database has no tables yet: run `asyncchat migrate` first"),
         ({"REDIS_URL": "here"}, "wrong setting: REDIS_URL: must start with redis://, rediss://, redis+socket://"),
+        ({"ASYNCCHAT_MODELS_FILE": "/nowhere/models.toml"}, "cannot read the models file /nowhere/models.toml: "),
         ({"ASYNCCHAT_SLOTS": "many"}, "wrong setting: ASYNCCHAT_SLOTS: input should be a valid integer"),
     ],
 )

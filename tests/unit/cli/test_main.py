@@ -100,6 +100,14 @@ def test_a_server_that_would_ask_itself(run: Run, monkeypatch: pytest.MonkeyPatc
     _assert_one_sentence(run("up", "--port", str(port)), "OPENAI_BASE_URL", "itself")
 
 
+def test_a_models_file_that_leads_to_the_server_itself(run: Run, tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "models.toml").write_text(
+        f'[upstreams.me]\nbase_url = "http://localhost:{port}/v1"\n[models.one]\nupstream = "me"\n'
+    )
+    _assert_one_sentence(run("up", "--port", str(port)), "upstreams.me.base_url", "itself")
+
+
 def test_a_model_nobody_serves(run: Run) -> None:
     _assert_one_sentence(run("up", "--model", "gpt-x"), "gpt-x", "OPENAI_API_KEY")
 
