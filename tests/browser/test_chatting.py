@@ -164,3 +164,33 @@ def test_an_old_conversation_is_read_page_by_page(chat: ChatPage, up: Up) -> Non
     chat.page.get_by_role("button", name="Show earlier messages").click()
     expect(chat.thread.get_by_text("note 00")).to_be_visible()
     expect(chat.page.get_by_role("button", name="Show earlier messages")).to_be_hidden()
+
+
+def test_conversations_are_found_by_what_was_said(chat: ChatPage, ask: Ask) -> None:
+    ask("Where do penguins live?")
+    ask("Something else")
+    chat.page.reload()
+    search = chat.page.get_by_role("searchbox", name="Search conversations")
+    search.fill("PENGUIN")
+    expect(chat.conversations.get_by_role("link").filter(has_text="penguins")).to_be_visible()
+    expect(chat.conversations.get_by_role("link", name="Something else")).to_have_count(0)
+    search.fill("nothing of the kind was ever said")
+    expect(chat.page.get_by_text("Nothing was found.")).to_be_visible()
+    search.fill("")
+    expect(chat.conversations.get_by_role("link", name="Something else").first).to_be_visible()
+
+
+def test_an_answer_is_rated_and_said_why(chat: ChatPage, ask: Ask, up: Up) -> None:
+    conversation = ask("Hello, I am Ada")
+    chat.open(conversation)
+    chat.page.get_by_role("button", name="Bad answer").click()
+    expect(chat.page.get_by_role("button", name="Bad answer")).to_have_attribute("aria-pressed", "true")
+    chat.page.get_by_role("button", name="Add a comment").click()
+    chat.page.get_by_label("Comment").fill("Too short")
+    chat.page.get_by_role("button", name="Save").click()
+    expect(chat.page.get_by_role("button", name="Change the comment")).to_be_visible()
+    reply = up.get(f"/replies/?conversation_id={conversation}")["data"][0]
+    assert (reply["feedback"]["rating"], reply["feedback"]["comment"]) == ("down", "Too short")
+    chat.page.reload()
+    chat.page.get_by_role("button", name="Bad answer").click()
+    expect(chat.page.get_by_role("button", name="Bad answer")).to_have_attribute("aria-pressed", "false")

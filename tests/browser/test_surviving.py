@@ -10,7 +10,7 @@ from playwright.sync_api import Route, expect
 from tests.browser.chat_page import ChatPage
 from tests.fixtures.up import Up, wait_for
 
-SLOW = "demo-4000ms"
+SLOW = "demo-2500ms"
 WHOLE = "Hello Ada, nice to meet you! I am the demo model: set OPENAI_API_KEY and restart to talk to a real one."
 
 

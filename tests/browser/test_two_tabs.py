@@ -46,4 +46,4 @@ def test_what_one_changes_both_have(chat: ChatPage, other: ChatPage, ask: Ask) -
         expect(tab.conversations.get_by_role("link", name="Coffee")).to_be_visible()
     other.conversations.get_by_role("button", name="Delete “Coffee”").click()
     other.page.get_by_role("button", name="Delete", exact=True).click()
-    expect(chat.page.get_by_text("This conversation was deleted.")).to_be_visible()
+    expect(chat.page.get_by_text("This conversation is not here any more")).to_be_visible()

@@ -18,6 +18,13 @@ export class ApiError extends Error {
   }
 }
 
+let aheadMs = 0;
+
+/** The server's time in milliseconds, to a second: this machine's clock may be wrong. */
+export function serverNow() {
+  return Date.now() + aheadMs;
+}
+
 let askForKey = async () => false;
 let asking = null;
 
@@ -57,7 +64,10 @@ export async function call(method, path, options) {
 
 async function fetchOnce(method, path, options) {
   try {
-    return await fetch(path, { method, credentials: "omit", redirect: "error", ...options });
+    const response = await fetch(path, { method, credentials: "omit", redirect: "error", ...options });
+    const told = Date.parse(response.headers.get("Date"));
+    if (!Number.isNaN(told)) aheadMs = told - Date.now();
+    return response;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "unreachable", "The server cannot be reached.");

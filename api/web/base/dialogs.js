@@ -57,3 +57,10 @@ export async function askForLine({ title, label, value, confirm }) {
   input.select();
   return (await sent) ? input.value.trim() : null;
 }
+
+/** Some text, perhaps none, or null if the question was left. */
+export async function askForText({ title, label, value, confirm }) {
+  const area = el("textarea", { value, rows: 4, maxLength: 2000 });
+  const isSent = await openForm({ title, content: [el("label", { className: "field" }, label, area)], confirm });
+  return isSent ? area.value.trim() : null;
+}

@@ -11,13 +11,13 @@ export class Asking {
 
   #session;
   #onChange;
-  #onOpen;
+  #onMade;
 
-  /** `onChange()` is called when `pending` changes, `onOpen(conversation)` when one was made. */
-  constructor(session, { onChange, onOpen }) {
+  /** `onChange()` is called when `pending` changes, `onMade(conversation, isAwaited)` when there is a new one. */
+  constructor(session, { onChange, onMade }) {
     this.#session = session;
     this.#onChange = onChange;
-    this.#onOpen = onOpen;
+    this.#onMade = onMade;
   }
 
   /** Asks in the open conversation, or in a new one with these settings. */
@@ -53,8 +53,8 @@ export class Asking {
     try {
       const answer = await post(request, { onTrouble });
       if (kind === "ask") this.#session.takeTurn(answer);
-      if (kind === "create") this.#onOpen(answer);
-      if (kind === "fork") await this.#askInNew(answer, message, onTrouble);
+      if (kind === "create") this.#made(answer, id);
+      if (kind === "fork") this.#made(await this.#askInNew(answer, message, onTrouble), id);
     } finally {
       this.#change(this.pending.filter((other) => other !== shown));
     }
@@ -66,7 +66,12 @@ export class Asking {
     const turn = await post(request, { onTrouble });
     // A copy without a past is named by what it now begins with.
     const named = turn.turn === 1 ? await answered(() => call("PATCH", path, { body: { title: null } })) : copy;
-    this.#onOpen({ ...copy, title: named.title, turn });
+    return { ...copy, title: named.title, turn };
+  }
+
+  /** Whoever went elsewhere meanwhile is not taken away from there. */
+  #made(conversation, from) {
+    this.#onMade(conversation, this.#session.id === from);
   }
 
   #change(pending) {

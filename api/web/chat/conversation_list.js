@@ -4,6 +4,8 @@ import { call } from "../base/api.js";
 import { createStore } from "../base/store.js";
 
 const PAGE = 30;
+// A search answers with what it has found after a moment, which may be nothing yet.
+const MOST_EMPTY_PAGES = 20;
 const SOON_MS = 250;
 const CHANNEL = "asyncchat.conversations";
 
@@ -84,7 +86,11 @@ export class ConversationList {
     const { query } = this.store.state;
     const parameters = new URLSearchParams({ limit: PAGE, ...(query && { q: query }), ...(cursor && { after: cursor }) });
     try {
-      const page = await call("GET", `/conversations/?${parameters}`);
+      let page = await call("GET", `/conversations/?${parameters}`);
+      for (let empty = 1; !page.data.length && page.has_more && empty < MOST_EMPTY_PAGES; empty += 1) {
+        parameters.set("after", page.next_cursor);
+        page = await call("GET", `/conversations/?${parameters}`);
+      }
       // Meanwhile another search may have begun.
       if (query === this.store.state.query) this.store.dispatch({ type: "page", page, isNext: cursor !== null });
     } catch (error) {

@@ -140,8 +140,8 @@ function withReply(state, found) {
 }
 
 /**
- * The turns in order: `{number, said, replies, chosen}`, where `said` are the messages that are no replies, and `chosen`
- * the reply from which the conversation goes on, if there is one.
+ * The turns in order: `{number, said, replies, chosen}`, where `said` are the messages that are no answers, and `chosen`
+ * the answer from which the conversation goes on, if there is one.
  */
 export function turnsOf(state) {
   const turns = new Map();
@@ -150,7 +150,7 @@ export function turnsOf(state) {
     return turns.get(number);
   };
   for (const message of Object.values(state.messages)) {
-    if (message.reply_id === null) at(message.turn).said.push(message);
+    if (message.role !== "assistant") at(message.turn).said.push(message);
     else if (!state.replies[message.reply_id]) at(message.turn).replies.push(replyOf(message));
   }
   const oldest = Math.min(...turns.keys());
@@ -167,10 +167,10 @@ export function turnsOf(state) {
   return ordered;
 }
 
-/** An old answer of which only the message is known. */
+/** An answer of which only the message is known: an old one, or one that was made elsewhere and has no `model`. */
 function replyOf(message) {
   return {
-    id: message.reply_id,
+    id: message.reply_id ?? message.id,
     turn: message.turn,
     candidate: 1,
     status: "completed",

@@ -35,11 +35,12 @@ const session = new Session({ onConnection: showConnection, onError: (error) => 
 const list = new ConversationList();
 const asking = new Asking(session, {
   onChange: show,
-  onOpen(made) {
+  onMade(made, isAwaited) {
+    list.changed();
+    if (!isAwaited) return;
     justMade = made;
     newSettings = { model: null, instructions: null };
     open(made.id);
-    list.changed();
   },
 });
 const drawer = new Drawer({
@@ -59,7 +60,7 @@ const thread = new ThreadView(by("thread"), {
   retry: tried((reply) => session.retry(reply)),
   select: tried((reply) => session.select(reply)),
   rate: tried((reply, rating) => session.rate(reply, rating)),
-  edit: tried((turn, content) => asking.askInCopy(turn, { content })),
+  edit: (turn, content) => keeping(content, () => asking.askInCopy(turn, { content })),
   readEarlier: tried(() => session.readEarlier()),
 });
 const composer = new ComposerView(by("composer"), {
@@ -82,15 +83,23 @@ function tried(action) {
 }
 
 async function ask(message) {
-  const { id } = session;
+  if (session.id === null && asking.pending.some((other) => other.id === null)) {
+    composer.showProblem("The first message is still on its way. Send this one once it is there.");
+    return;
+  }
   composer.clear();
   thread.goToEnd();
+  await keeping(message.content, () => asking.ask(message, session.id === null ? newSettings : {}));
+}
+
+/** If the text is refused it is back where it can be changed, so that nothing is lost. */
+async function keeping(text, action) {
+  const { id } = session;
   try {
-    await asking.ask(message, id === null ? newSettings : {});
+    await action();
     list.changed();
   } catch (error) {
-    // It was refused, and nothing is lost: the text is where it was written.
-    if (session.id === id && !composer.text) composer.put(message.content);
+    if (session.id === id && !composer.text) composer.put(text);
     composer.showProblem(error.message);
   }
 }
@@ -126,7 +135,7 @@ function show() {
   by("title").textContent = title;
   document.title = title && session.id !== null ? `${title} · ${APP}` : APP;
   by("composer").inert = state.isGone;
-  if (state.isGone) showBanner("This conversation was deleted.");
+  if (state.isGone) showBanner("This conversation is not here any more, or never was.");
   sidebar.update(list.store.state, session.id);
 }
 

@@ -2,6 +2,9 @@
 
 import { lexer } from "../../vendor/marked.js";
 
+// No paragraph that people write is longer. Of one that is, only the end is rendered again with every word.
+const LONG_PARAGRAPH = 8000;
+
 /**
  * The blocks at the beginning of `text` that no later text can change, and what is left.
  * The last block may go on: a paragraph by its next words, a list by its next item.
@@ -17,5 +20,7 @@ export function settle(text) {
     at += token.raw.length;
     if (token.type !== "space") blocks.push(token.raw);
   }
-  return { blocks, rest: text.slice(at) };
+  const cut = tokens[last]?.type === "paragraph" && text.length - at > LONG_PARAGRAPH ? text.lastIndexOf(" ") + 1 : at;
+  if (cut > at) blocks.push(text.slice(at, cut));
+  return { blocks, rest: text.slice(Math.max(at, cut)) };
 }

@@ -1,5 +1,6 @@
 // One answer: its text, what it waits for, why it failed, and what can be done with it.
 
+import { askForText } from "../../base/dialogs.js";
 import { el, icon, iconButton } from "../../base/dom.js";
 import { copyText } from "../clipboard.js";
 import { isLive } from "../conversation_state.js";
@@ -65,9 +66,9 @@ export class ReplyView {
     const { regenerate, retry, rate } = this.#actions;
     const canRetry = reply.status === "failed" || (reply.status === "cancelled" && reply.content === "");
     return [
-      isLast && canRetry && labelled("again", "Retry", () => retry(reply), named("retry")),
+      isLast && canRetry && labelled("again", "Retry", once(() => retry(reply)), named("retry")),
       reply.content && iconButton("copy", "Copy answer", (event) => copyText(reply.content, event.currentTarget), named("copy")),
-      isLast && !canRetry && iconButton("again", "Regenerate", () => regenerate(reply), named("regenerate")),
+      isLast && reply.model && !canRetry && iconButton("again", "Regenerate", once(() => regenerate(reply)), named("regenerate")),
       ...(isSelectable(reply) && reply.model ? ratings(reply, rate) : []),
       reply.model && el("span", { className: "reply-model" }, reply.model),
     ].filter(Boolean);
@@ -75,7 +76,7 @@ export class ReplyView {
 
   /** Which of several answers the conversation goes on from. */
   #choiceOf(reply, { isLast }) {
-    const choose = () => this.#actions.select(reply);
+    const choose = once(() => this.#actions.select(reply));
     if (reply.selected) return el("p", { className: "chosen" }, icon("check"), "Goes on from here");
     return isLast && isSelectable(reply) && labelled("check", "Use this answer", choose, named("select"));
   }
@@ -83,6 +84,17 @@ export class ReplyView {
 
 function named(name) {
   return { data: { name } };
+}
+
+/** A second click while the first is under way does nothing. */
+function once(action) {
+  let isUnderWay = false;
+  return async () => {
+    if (isUnderWay) return;
+    isUnderWay = true;
+    await action();
+    isUnderWay = false;
+  };
 }
 
 function isSelectable(reply) {
@@ -102,17 +114,33 @@ function labelled(drawing, label, onClick, properties) {
   );
 }
 
+/** Thumbs up and down, each taken back by a second press, and a word about why once there is a thumb. */
 function ratings(reply, rate) {
-  const given = reply.feedback?.rating;
-  return [
+  const { rating: given = null, comment = null } = reply.feedback ?? {};
+  const thumbs = [
     ["up", "Good answer"],
     ["down", "Bad answer"],
   ].map(([rating, label]) =>
-    iconButton(rating, label, () => rate(reply, rating), {
+    iconButton(rating, label, () => rate(reply, { rating: given === rating ? null : rating }), {
       "aria-pressed": String(given === rating),
-      data: { name: rating },
+      ...named(rating),
     }),
   );
+  if (given === null) return thumbs;
+  const say = async () => {
+    const said = await askForText({
+      title: given === "up" ? "What was good about it?" : "What was bad about it?",
+      label: "Comment",
+      value: comment ?? "",
+      confirm: "Save",
+    });
+    if (said !== null) rate(reply, { rating: given, comment: said || null });
+  };
+  const label = comment ? "Change the comment" : "Add a comment";
+  return [
+    ...thumbs,
+    el("button", { type: "button", className: "quiet-button", title: comment, on: { click: say }, ...named("comment") }, label),
+  ];
 }
 
 /** What went wrong, and what helps. */

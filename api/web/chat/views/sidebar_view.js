@@ -70,7 +70,8 @@ export class SidebarView {
     const link = el(
       "a",
       { href: addressOf(item.id), title, "aria-current": isOpen ? "page" : null, data: { key: `open ${item.id}` } },
-      title,
+      el("span", { className: "item-title" }, title),
+      item.match?.field === "message" ? el("span", { className: "snippet" }, item.match.snippet) : null,
     );
     return el(
       "li",

@@ -1,5 +1,6 @@
 // All that was said, the newest at the bottom, which stays in sight unless somebody scrolls up to read.
 
+import { serverNow } from "../../base/api.js";
 import { el, iconButton } from "../../base/dom.js";
 import { announce } from "../announcer.js";
 import { isLive, turnsAhead, turnsOf } from "../conversation_state.js";
@@ -47,7 +48,7 @@ export class ThreadView {
   /** Shows the state, and after it the messages that are still on their way. */
   update(state, pending) {
     const turns = turnsOf(state);
-    const now = Date.now();
+    const now = serverNow();
     this.#earlier.hidden = state.previous === null;
     for (const [index, turn] of turns.entries()) {
       this.#viewOf(turn, index).update(turn, {

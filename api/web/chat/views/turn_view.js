@@ -45,8 +45,7 @@ export class TurnView {
   #saidElement(message) {
     const text = el("div", { className: "said-text" }, message.content);
     const isOwn = message.role === "user";
-    const name = { user: "You", system: "System", assistant: "Answer" }[message.role];
-    const bubble = el("article", { className: `said ${message.role}`, "aria-label": name }, text);
+    const bubble = el("article", { className: `said ${message.role}`, "aria-label": isOwn ? "You" : "System" }, text);
     const buttons = el(
       "div",
       { className: "said-buttons" },

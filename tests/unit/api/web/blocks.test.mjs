@@ -57,3 +57,12 @@ test("nothing is settled before something follows", () => {
   assert.deepEqual(settle("```\ncode\n\nmore"), { blocks: [], rest: "```\ncode\n\nmore" });
   assert.deepEqual(settle(""), { blocks: [], rest: "" });
 });
+
+test("a paragraph that never ends is shown piece by piece", () => {
+  const text = "word ".repeat(5000);
+  const { blocks, rest } = settle(`${text}and`);
+  assert.deepEqual(blocks, [text]);
+  assert.equal(rest, "and");
+  const code = `\`\`\`\n${text}`;
+  assert.deepEqual(settle(code), { blocks: [], rest: code });
+});

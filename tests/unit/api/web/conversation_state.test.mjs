@@ -108,3 +108,9 @@ test("an old answer is shown from its message alone", () => {
   assert.equal(turn.chosen.content, "Hi");
   assert.deepEqual(turn.said, [MESSAGE]);
 });
+
+test("an answer that was made elsewhere is an answer", () => {
+  const said = { id: "msg_2", turn: 1, role: "assistant", content: "Hi", reply_id: null };
+  const [turn] = turnsOf(after({ type: "snapshot", conversation: conversationOf({ messages: [said] }) }));
+  assert.deepEqual([turn.said, turn.replies[0].content], [[], "Hi"]);
+});
