@@ -49,7 +49,7 @@ def test_a_key_is_asked_for_kept_and_forgotten(
     chat, key = locked_chat, gateway.key
     _give(chat, "ak_wrong")
     _give(chat, key, dialog="This key was refused")
-    chat.say("Hello, I am Ada")
+    chat.say("Hello, I am Grace")
     chat.finished("nice to meet you")
     chat.page.reload()
     chat.finished("nice to meet you")
@@ -63,7 +63,7 @@ def test_a_key_is_asked_for_kept_and_forgotten(
     _give(chat, key)
     chat.finished("nice to meet you")
     other.page.reload()
-    expect(other.conversations.get_by_role("link", name="Hello, I am Ada")).to_be_visible()
+    expect(other.conversations.get_by_role("link", name="Hello, I am Grace")).to_be_visible()
 
 
 def test_of_several_models_one_is_chosen(locked_chat: ChatPage, gateway: FurtherGateway) -> None:
