@@ -23,7 +23,8 @@ class ChatPage:
     def open(self, conversation_id: str | None = None) -> ChatPage:
         """Goes to a conversation, or to a new one."""
         self.page.goto(f"{self.url}/#/c/{conversation_id}" if conversation_id else f"{self.url}/")
-        expect(self.message).to_be_visible()
+        # Its modules are there.
+        expect(self.page.get_by_role("button", name="Theme:")).to_be_visible()
         return self
 
     def say(self, text: str) -> None:
