@@ -146,7 +146,10 @@ async def test(resources: Resources, tenant_id: str, endpoint_id: str) -> Row:
     """
 
     def write(connection: Connection) -> Row:
-        _require_enabled(existing(connection, tenant_id, endpoint_id))
+        row = webhook_endpoints.hold(connection, tenant_id, endpoint_id)
+        if row is None:
+            raise _missing_endpoint()
+        _require_enabled(row)
         delivery_id = webhook_deliveries.add_test(connection, tenant_id, endpoint_id, now=now_ms())
         return existing_delivery(connection, tenant_id, delivery_id)
 

@@ -29,6 +29,8 @@ _LISTENING = (
         conversations.c.kind == literal_column("'chat'"),
     )
     .order_by(webhook_endpoints.c.id)
+    # Held until the commit: a delivery to an endpoint that is being deleted could not be stored, nor the end with it.
+    .with_for_update(read=True, key_share=True, of=webhook_endpoints)
 )
 _ENDED = webhook_deliveries.c.status.in_([DeliveryStatus.DELIVERED, DeliveryStatus.FAILED])
 _LARGE = frozenset({"payload"})

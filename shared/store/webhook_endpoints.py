@@ -49,6 +49,12 @@ def get(connection: Connection, tenant_id: str, endpoint_id: str) -> RowMapping 
     return connection.execute(_ONE, {"of_tenant": tenant_id, "endpoint_id": endpoint_id}).mappings().one_or_none()
 
 
+def hold(connection: Connection, tenant_id: str, endpoint_id: str) -> RowMapping | None:
+    """The same, held against being deleted until the commit: for whoever stores something that belongs to it."""
+    held = _ONE.with_for_update(read=True, key_share=True)
+    return connection.execute(held, {"of_tenant": tenant_id, "endpoint_id": endpoint_id}).mappings().one_or_none()
+
+
 def page(connection: Connection, tenant_id: str, *, limit: int, after: str | None) -> Sequence[RowMapping]:
     """Up to `limit` endpoints of the tenant, the newest first."""
     query = _OF_TENANT.order_by(webhook_endpoints.c.id.desc()).limit(limit)
