@@ -6,7 +6,6 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Send
@@ -16,7 +15,7 @@ from api.auth import EVERYBODY, Authenticator, Identity
 from api.errors import problem_answer, storage_answer
 from api.open_requests import OpenRequests
 from api.openai_compat.errors import speaks_openai
-from api.rates import Kind, Taken
+from api.rates import Kind, Taken, network_of
 from shared.api_keys import Scope
 from shared.conversation_tokens import is_token
 from shared.errors import StorageError, TooManyAtOnce
@@ -202,19 +201,7 @@ def _with_headers(send: Send, headers: Mapping[str, str]) -> Send:
 def _network(scope: AsgiScope) -> str:
     """Where the request comes from, as far as one client cannot choose it."""
     client = scope.get("client")
-    return _network_of(client[0]) if client else "local"
-
-
-@lru_cache(maxsize=10_000)
-def _network_of(address: str) -> str:
-    """Of IPv6 everybody has a whole network of 2^64 addresses."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if found.version == 4:
-        return address
-    return str(ipaddress.ip_network((found, 64), strict=False))
+    return network_of(client[0]) if client else "local"
 
 
 def _is_home(scope: AsgiScope) -> bool:

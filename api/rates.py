@@ -11,12 +11,14 @@ gets twice the rate around a full minute.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -216,6 +218,18 @@ class Rates:
         for place, amount in untold.items():
             if place.number >= now // place.seconds - 1:
                 self._untold[place] += amount
+
+
+@lru_cache(maxsize=10_000)
+def network_of(address: str) -> str:
+    """The address, as far as a client cannot choose it: of IPv6 everybody has a whole network of 2^64."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return address
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def _until_room(rate: Rate, count: _Count, elapsed: float) -> int:

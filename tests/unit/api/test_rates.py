@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from api import rates
-from api.rates import Kind, Rates
+from api.rates import Kind, Rates, network_of
 from shared.rate import Rate
 from tests.fixtures.settings import settings_with
 
@@ -101,3 +101,16 @@ async def test_however_many_clients_come_what_is_kept_of_them_is_bounded(
         assert _sent(counted, 1, client=f"key_{number}") == 1
         assert len(counted._counts) <= 5
     assert _sent(counted, 10, client="key_19") == 9, "who came just now is not forgotten"
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_a_client_is_counted_by_what_it_cannot_choose(address: str, network: str) -> None:
+    assert network_of(address) == network
