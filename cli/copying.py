@@ -77,7 +77,7 @@ def refuse_live_processes(source: URL) -> None:
         time.sleep(0.2)
         moved = sorted(name for name, beat in _beats(source).items() if before.get(name) != beat)
         if moved:
-            raise SettingsError(f"asyncchat still runs on the source ({', '.join(moved)}): stop it first")
+            raise SettingsError(f"asyncchat still runs on this database ({', '.join(moved)}): stop it first")
 
 
 def _beats(url: URL) -> dict[str, int]:

@@ -64,5 +64,10 @@ def require_head(connection: Connection) -> None:
     found = version(connection)
     if found is None:
         raise SettingsError("the database has no tables yet: run `asyncchat migrate` first")
-    if found != HEAD:
+    if found == HEAD:
+        return
+    if any(file.name.startswith(f"{found}_") for file in (_MIGRATIONS / "versions").glob("*.py")):
         raise SettingsError(f"the database is at version {found}, this program needs {HEAD}: run `asyncchat migrate`")
+    raise SettingsError(
+        f"the database is at version {found}, which this program does not know: run the newer one that migrated it"
+    )

@@ -179,7 +179,7 @@ def test_a_source_that_somebody_uses_is_refused(
     monkeypatch.setattr(copying, "WATCH_SECONDS", 20.0)
     target = f"sqlite:///{tmp_path}/target.db"
     migrate(target)
-    with pytest.raises(SettingsError, match=r"^asyncchat still runs on the source \(worker_\w+\): stop it first$"):
+    with pytest.raises(SettingsError, match=r"^asyncchat still runs on this database \(worker_\w+\): stop it first$"):
         copying.copy_database(database_url, target)
 
 

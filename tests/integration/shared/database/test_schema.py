@@ -137,9 +137,16 @@ def test_a_database_without_tables_is_refused(empty: Connection) -> None:
         schema.require_head(empty)
 
 
-def test_a_database_of_another_version_is_refused(migrated: Connection) -> None:
-    migrated.execute(text("update alembic_version set version_num = '9999'"))
-    with pytest.raises(SettingsError, match=r"^the database is at version 9999, this program needs \d+: run"):
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        ("0001", r"^the database is at version 0001, this program needs \d+: run `asyncchat migrate`$"),
+        ("9999", r"^the database is at version 9999, which this program does not know: run the newer one"),
+    ],
+)
+def test_a_database_of_another_version_is_refused(migrated: Connection, version: str, told: str) -> None:
+    migrated.execute(text(f"update alembic_version set version_num = '{version}'"))  # noqa: S608  One of two.
+    with pytest.raises(SettingsError, match=told):
         schema.require_head(migrated)
 
 
