@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from shared.clock import now_ms
 from shared.crash_points import crash_point
 from shared.database.access import Database
-from shared.errors import StorageError
+from shared.errors import NotFound, StorageError
 from shared.notices import Notifier
 from shared.reply_events import log_key
 from shared.store import erasures
@@ -60,11 +60,19 @@ class Eraser:
             NotFound: the tenant has no such one.
             StorageError: it was not erased, or nobody knows.
         """
-        self._tell(
-            await self._database.write(
-                erasures.erase_one, tenant_id, conversation_id, prompt_tokens=self._prompt_tokens
-            )
+        is_gone = await self._erase_some(tenant_id, conversation_id)
+        with contextlib.suppress(NotFound):  # Somebody else has erased the rest of it.
+            while not is_gone:
+                await asyncio.sleep(PAUSE_SECONDS)
+                is_gone = await self._erase_some(tenant_id, conversation_id)
+
+    async def _erase_some(self, tenant_id: str, conversation_id: str) -> bool:
+        """As much of the conversation as one write should erase; whether it is all."""
+        erased = await self._database.write(
+            erasures.erase_one, tenant_id, conversation_id, prompt_tokens=self._prompt_tokens
         )
+        self._tell(erased)
+        return bool(erased.conversation_ids)
 
     async def erase_unchanged(self, conversation_ids: Sequence[str], *, before: int) -> None:
         """Erases those of the conversations in which nothing has happened since.

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from shared.database.access import Database
@@ -15,6 +16,9 @@ from tests.fixtures.valkey import Valkey, running_valkey
 
 # Before anything opens a database.
 choose()
+# How long one example takes says how busy the machine is.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(tryfirst=True)  # Before -m chooses by marker.

@@ -40,10 +40,11 @@ from shared.errors import NotFound
 from shared.ids import new_erasure_id
 from shared.reply_events import Cursor, Event
 from shared.reply_status import LIVE, ReplyStatus
+from shared.store import conversations as conversation_rows
 from shared.store import prompts, usage
 
-# A write that takes out more would make others wait; a conversation that has more goes in one piece all the same.
-ROWS_AT_ONCE = 1000
+# A write that takes out more messages would make others wait.
+ROWS_AT_ONCE = 500
 CONVERSATIONS_AT_ONCE = 50
 
 
@@ -79,6 +80,14 @@ _SIZES = (
     .where(_among(messages.c.conversation_id))
     .group_by(messages.c.conversation_id)
 )
+# The turn up to which one write should erase a conversation that has more than that.
+_LONG = (
+    select(messages.c.turn)
+    .where(messages.c.conversation_id == bindparam("of_id"))
+    .order_by(messages.c.turn, messages.c.position)
+    .limit(1)
+    .offset(bindparam("rows"))
+)
 _DELETE = delete(conversations).where(_among(conversations.c.id))
 _DELETE_KEYS = delete(idempotency_keys).where(_among(idempotency_keys.c.conversation_id))
 
@@ -100,7 +109,7 @@ _WITH_IT: Mapping[str, Select[int]] = {
 def erase_one(
     connection: Connection, tenant_id: str, conversation_id: str, *, prompt_tokens: int = prompts.USUAL_TOKENS
 ) -> Erased:
-    """Erases a conversation with its messages, replies and attempts.
+    """Erases a conversation with its messages, replies and attempts; of a long one, its first turns.
 
     Keys that made something in it are known for as long as any, so that a late repeat makes nothing new.
 
@@ -112,10 +121,7 @@ def erase_one(
     )
     if connection.execute(own).first() is None:
         raise NotFound("There is no such conversation.")
-    erased = erase(connection, [conversation_id], prompt_tokens=prompt_tokens)
-    if not erased.conversation_ids:
-        raise NotFound("There is no such conversation.")
-    return erased
+    return erase(connection, [conversation_id], prompt_tokens=prompt_tokens)
 
 
 def erase(
@@ -128,12 +134,19 @@ def erase(
 ) -> Erased:
     """Erases those of the conversations that are there, with `unchanged_since` only where nothing happened since.
 
+    Of a long one, which is to come alone, only the first turns are erased: again and again, until it is short.
+
     `keys` takes along the idempotency keys that made something in them. What was used there stays counted; of what is
     under way it is estimated, up to `prompt_tokens` of a prompt.
     """
     ids = _locked(connection, conversation_ids, unchanged_since)
     if not ids:
         return NOTHING_ERASED
+    if len(ids) == 1:
+        last_turn = connection.execute(_LONG, {"of_id": ids[0], "rows": ROWS_AT_ONCE}).scalar_one_or_none()
+        if last_turn is not None:
+            usage.count_erased(connection, ids, last_turn=last_turn, prompt_tokens=prompt_tokens, now=now_ms())
+            return _shorten(connection, ids[0], last_turn)
     usage.count_erased(connection, ids, prompt_tokens=prompt_tokens, now=now_ms())
     found = connection.execute(_REPLIES, {"ids": ids}).all()
     counts = {"conversations": len(ids), "replies": len(found)}
@@ -142,9 +155,32 @@ def erase(
         counts["idempotency_keys"] = connection.execute(_DELETE_KEYS, {"ids": ids}).rowcount
     with _overwriting(connection):
         connection.execute(_DELETE, {"ids": ids})
+    return _told(found, counts, ids)
+
+
+def _shorten(connection: Connection, conversation_id: str, last_turn: int) -> Erased:
+    """Erases the turns up to this one. Its readers learn that it has changed."""
+    conversation_rows.bump(connection, [conversation_id])
+    early = {
+        table: (table.c.conversation_id == conversation_id) & (table.c.turn <= last_turn)
+        for table in (messages, replies)
+    }
+    found = connection.execute(
+        select(replies.c.id, replies.c.conversation_id, replies.c.token, replies.c.status).where(early[replies])
+    ).all()
+    tries = select(func.count()).select_from(attempts.join(replies, replies.c.id == attempts.c.reply_id))
+    counts = {"replies": len(found), "attempts": connection.execute(tries.where(early[replies])).scalar_one()}
+    with _overwriting(connection):
+        counts["messages"] = connection.execute(delete(messages).where(early[messages])).rowcount
+        connection.execute(delete(replies).where(early[replies]))
+    return _told(found, counts, ())
+
+
+def _told(found: Sequence[Any], counts: Mapping[str, int], conversation_ids: Sequence[str]) -> Erased:
+    """What was erased, with whom to tell of the replies that were `found`."""
     return Erased(
         counts,
-        ids,
+        conversation_ids,
         [row.id for row in found],
         [row.id for row in found if row.status == ReplyStatus.IN_PROGRESS],
         [_end_of(row.conversation_id, row.id, row.token) for row in found if row.status in LIVE],

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.clock import DAY_MS, day_of
@@ -111,24 +111,35 @@ def has_uncounted(connection: Connection) -> bool:
     return any(connection.execute(query.limit(1)).first() is not None for query in (UNCOUNTED_ATTEMPTS, UNCOUNTED_ENDS))
 
 
-def count_erased(connection: Connection, conversation_ids: Collection[str], *, prompt_tokens: int, now: int) -> None:
-    """Counts all that is not counted of conversations that this transaction has locked and erases.
+def count_erased(
+    connection: Connection,
+    conversation_ids: Collection[str],
+    *,
+    prompt_tokens: int,
+    now: int,
+    last_turn: int | None = None,
+) -> None:
+    """Counts all that is not counted of conversations, or of their turns up to `last_turn`, that this transaction has
+    locked and erases.
 
     What is under way there is cancelled by that; what it has cost, up to `prompt_tokens` of a prompt, is estimated.
     """
+    erased: ColumnElement[bool] = replies.c.conversation_id.in_(conversation_ids)
+    if last_turn is not None:
+        erased &= replies.c.turn <= last_turn
     sums = _Sums()
-    for row in connection.execute(_RUNNING.where(replies.c.conversation_id.in_(conversation_ids))).all():
+    for row in connection.execute(_RUNNING.where(erased)).all():
         counts = {str(ReplyStatus.CANCELLED): 1}
         if row.status == ReplyStatus.IN_PROGRESS:
             usage = prompts.estimate_lost(connection, Claim.of_row(row), row.partial or "", budget=prompt_tokens)
             counts |= _of_attempt(usage.input_tokens, usage.output_tokens, is_estimated=True)
         sums.add({**row._mapping, "day": day_of(now)}, counts)  # noqa: SLF001  public, says the manual
-    within = select(replies.c.id).where(replies.c.conversation_id.in_(conversation_ids))
+    within = select(replies.c.id).where(erased)
     _count(
         connection,
         sums,
         ended=UNCOUNTED_ATTEMPTS.where(attempts.c.reply_id.in_(within)).with_for_update(),
-        untried=UNCOUNTED_ENDS.where(replies.c.conversation_id.in_(conversation_ids)).with_for_update(of=replies),
+        untried=UNCOUNTED_ENDS.where(erased).with_for_update(of=replies),
     )
 
 

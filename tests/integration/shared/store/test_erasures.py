@@ -49,11 +49,33 @@ def test_a_conversation_takes_its_messages_replies_and_attempts_along(tables: Ta
     tables(moves.finish, claim, COMPLETED, now=NOW)
     kept = tables.asked()
     erased = tables(erasures.erase_one, DEFAULT_TENANT, claim.conversation_id)
-    assert erased.counts == {"conversations": 1, "messages": 2, "replies": 1, "attempts": 1, "webhook_deliveries": 0}
+    counted = {"conversations": 1, "messages": 2, "replies": 1, "attempts": 1}
+    assert {name: count for name, count in erased.counts.items() if count} == counted
     assert (erased.conversation_ids, erased.reply_ids) == ([claim.conversation_id], [claim.reply_id])
     assert (erased.running, erased.events) == ([], [])
     assert [row["id"] for row in tables.rows(replies)] == kept
     assert (tables.count(messages), tables.count(attempts)) == (1, 0)
+
+
+def test_a_long_conversation_goes_from_its_beginning_a_little_at_a_time(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasures, "ROWS_AT_ONCE", 4)
+    claim = tables.running()
+    tables(moves.finish, claim, COMPLETED, now=NOW)
+    for _ in range(9):
+        tables.ask(claim.conversation_id)
+    (held,) = tables.claim()
+    before = tables.rows(conversations)[0]
+    first = tables(erasures.erase_one, DEFAULT_TENANT, claim.conversation_id)
+    assert (first.conversation_ids, first.counts) == ((), {"messages": 5, "replies": 4, "attempts": 2})
+    assert first.running == [held.reply_id]
+    assert [row["turn"] for row in tables.rows(messages)] == [5, 6, 7, 8, 9, 10]
+    (row,) = tables.rows(conversations)
+    assert (row["version"], row["updated_at"]) == (before["version"] + 1, before["updated_at"])
+    later = [tables(erasures.erase, [claim.conversation_id], unchanged_since=NOW + 1) for _ in range(2)]
+    assert [each.counts["messages"] for each in later] == [5, 1]
+    assert [tables.count(table) for table in (conversations, messages, replies, attempts)] == [0, 0, 0, 0]
 
 
 def test_what_is_live_is_told_to_end(tables: Tables) -> None:
