@@ -51,12 +51,13 @@ def _end_user(request: Request) -> str:
     "/end-users/{end_user:path}/",
     summary="Export all of an end user",
     responses={
-        200: {"description": "A line for each conversation, message, reply and try", "content": {JSON_LINES: {}}},
+        200: {"description": "A line for each thing that there is", "content": {JSON_LINES: {}}},
         **problems("not_found"),
     },
 )
 async def export(request: Request, end_user: EndUser) -> Response:
-    """JSON lines, each `{"type": "conversation" | "message" | "reply" | "attempt", …}`, one conversation after another.
+    """JSON lines, each `{"type": "conversation" | "message" | "reply" | "attempt" | "delivery", …}`, one conversation
+    after another, then `"usage"`: what was used on each day.
 
     If the database fails meanwhile, the last line says so: `{"type": "error", "code", "detail"}`.
     """

@@ -11,7 +11,7 @@ from api.rendering import Row
 from api.services import exports
 from shared.clock import now_ms
 from shared.errors import NotFound, StorageError
-from shared.store import erasures
+from shared.store import erasures, usage
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +20,13 @@ _under_way: set[asyncio.Task[None]] = set()
 
 
 async def first(resources: Resources, tenant_id: str, end_user: str) -> Sequence[Row]:
-    """The first conversations of the end user.
+    """The first conversations of the end user; none are left where there is only what was used.
 
     Raises:
-        NotFound: there are none.
+        NotFound: there is nothing at all.
     """
     found = await exports.next_of(resources, tenant_id, end_user, after=None)
-    if not found:
+    if not found and not await resources.database.read(usage.knows_end_user, tenant_id, end_user):
         raise NotFound("There is nothing of this end user.")
     return found
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import orjson
 
 from api.dependencies import Resources
-from api.rendering import Row, attempt_dict, conversation_head, message_dict
+from api.rendering import Row, attempt_dict, conversation_head, delivery_dict, message_dict
 from shared.errors import AsyncChatError, NotFound, StorageError
 from shared.reply_body import reply_dict
-from shared.store import attempts, conversations, messages, replies
+from shared.store import attempts, conversations, messages, replies, usage, webhook_deliveries
+from shared.store.usage import SUMS
 
 log = logging.getLogger(__name__)
 
 # Each row may have a long text.
 ROWS_AT_ONCE = 50
+EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 Lines = AsyncIterator[bytes]
 
@@ -57,7 +60,8 @@ async def conversation_lines(resources: Resources, tenant_id: str, head: Row) ->
 
 
 async def end_user_lines(resources: Resources, tenant_id: str, end_user: str, first: Sequence[Row]) -> Lines:
-    """All that there is of an end user: of each conversation the same lines, and one for each try at a reply.
+    """All that there is of an end user: of each conversation the same lines, and one for each try at a reply and each
+    delivery of a webhook; at last what was used on each day.
 
     `first` are the first conversations. What is deleted meanwhile is left out from there on.
 
@@ -75,7 +79,11 @@ async def end_user_lines(resources: Resources, tenant_id: str, end_user: str, fi
                 for row in rows:
                     tries = await resources.database.read(attempts.of_reply, row["id"])
                     yield b"".join(_written("attempt", _whole_attempt(each)) for each in tries)
+            async for rows in _deliveries(resources, head["id"]):
+                yield b"".join(_written("delivery", {**delivery_dict(row), "payload": row["payload"]}) for row in rows)
         heads = await next_of(resources, tenant_id, end_user, after=heads[-1]["id"])
+    async for rows in _usage(resources, tenant_id, end_user):
+        yield b"".join(_written("usage", _usage_of_day(row)) for row in rows)
 
 
 async def next_of(resources: Resources, tenant_id: str, end_user: str, *, after: str | None) -> Sequence[Row]:
@@ -93,6 +101,36 @@ def _whole_reply(row: Row) -> dict[str, Any]:
 def _whole_attempt(row: Row) -> dict[str, Any]:
     """The try, also with what was said in it if that is not the reply's text."""
     return {"reply_id": row["reply_id"], **attempt_dict(row), "content": row["text"]}
+
+
+def _usage_of_day(row: Row) -> dict[str, Any]:
+    day = date.fromordinal(EPOCH_DAY + row["day"]).isoformat()
+    return {
+        "day": day,
+        "model": row["model"],
+        "key_id": row["key_id"] or None,
+        **{str(name): row[name] for name in SUMS},
+    }
+
+
+async def _deliveries(resources: Resources, conversation_id: str) -> AsyncIterator[Sequence[Row]]:
+    after: str | None = None
+    while rows := await resources.database.read(
+        webhook_deliveries.of_conversation, conversation_id, limit=ROWS_AT_ONCE, after=after
+    ):
+        yield rows
+        after = rows[-1]["id"]
+
+
+async def _usage(resources: Resources, tenant_id: str, end_user: str) -> AsyncIterator[Sequence[Row]]:
+    after: tuple[int, str, str] | None = None
+    while end_user and (
+        rows := await resources.database.read(
+            usage.days_of_end_user, tenant_id, end_user, limit=ROWS_AT_ONCE, after=after
+        )
+    ):
+        yield rows
+        after = (rows[-1]["day"], rows[-1]["model"], rows[-1]["key_id"])
 
 
 async def _messages(resources: Resources, conversation_id: str) -> AsyncIterator[Sequence[Row]]:

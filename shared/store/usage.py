@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.clock import DAY_MS, day_of
@@ -147,6 +147,18 @@ def knows_end_user(connection: Connection, tenant_id: str, end_user: str) -> boo
     """Whether anything that was used has this name, be it that its conversations are gone."""
     days = select(usage_days.c.day).where(usage_days.c.tenant_id == tenant_id, usage_days.c.end_user == end_user)
     return bool(end_user) and connection.execute(days.limit(1)).first() is not None
+
+
+def days_of_end_user(
+    connection: Connection, tenant_id: str, end_user: str, *, limit: int, after: tuple[int, str, str] | None
+) -> Sequence[RowMapping]:
+    """Up to `limit` sums of what the end user has used, behind this `(day, model, key_id)`."""
+    table = usage_days.c
+    query = select(usage_days).where(table.tenant_id == tenant_id, table.end_user == end_user)
+    place = tuple_(table.day, table.model, table.key_id)
+    if after is not None:
+        query = query.where(place > tuple_(*after))
+    return connection.execute(query.order_by(table.day, table.model, table.key_id).limit(limit)).mappings().all()
 
 
 def forget_end_user(connection: Connection, tenant_id: str, end_user: str) -> None:

@@ -101,6 +101,16 @@ def page(
     return connection.execute(query.order_by(table.id.desc()).limit(limit)).mappings().all()
 
 
+def of_conversation(
+    connection: Connection, conversation_id: str, *, limit: int, after: str | None
+) -> Sequence[RowMapping]:
+    """Up to `limit` deliveries about the conversation, with what they say, behind this one."""
+    query = select(webhook_deliveries).where(webhook_deliveries.c.conversation_id == conversation_id)
+    if after is not None:
+        query = query.where(webhook_deliveries.c.id > after)
+    return connection.execute(query.order_by(webhook_deliveries.c.id).limit(limit)).mappings().all()
+
+
 def send_again(connection: Connection, delivery_id: str, *, now: int) -> None:
     """Makes the delivery due, with all its tries, unless it is being sent at this moment."""
     table = webhook_deliveries.c

@@ -38,6 +38,7 @@ class Installation:
             *("--project-name", "asyncchat-test", "--env-file", os.devnull),
             *(word for file in files if file for word in ("--file", file)),
         )
+        self.has_sqlite = "postgres" not in os.environ.get("COMPOSE_OVERLAY", "")
         self.address = f"localhost:{free_port()}"
         self.http = httpx2.Client(base_url=f"http://{self.address}", timeout=60)
 

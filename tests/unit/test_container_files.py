@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 ROLE = re.compile(r"^# --- what makes it the (\w+) ---$", re.MULTILINE)
 
@@ -38,3 +40,34 @@ def test_the_images_get_every_package_and_no_other_file() -> None:
     packages = set(re.findall(r"\w+", wheel[1]))
     sent = set(re.findall(r"^!(\w+)/$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
     assert sent == packages
+
+
+def _services() -> dict[str, str]:
+    """What each compose file says of each container that it starts; what is shared in the place of its name."""
+    found = {}
+    for file in sorted(ROOT.glob("docker-compose*.yml")):
+        text = re.sub(r"^ *#.*\n", "", file.read_text(), flags=re.MULTILINE)
+        shared = dict(re.findall(r"^x-\w+: &(\w+)\n((?:  .*\n)+)", text, flags=re.MULTILINE))
+        services = re.search(r"^services:\n((?:  .*\n|\n)+)", text, flags=re.MULTILINE)
+        assert services
+        for name, said in re.findall(r"^  ([\w-]+):\n((?:    .*\n)+)", services[1], flags=re.MULTILINE):
+            whole = "".join(shared.get(used, "") for used in re.findall(r"<<: \*(\w+)$", said, re.MULTILINE)) + said
+            if "image: " in whole:
+                found[f"{file.name}: {name}"] = whole
+    assert len(found) >= 6
+    return found
+
+
+@pytest.mark.parametrize("confinement", [
+    "read_only: true", "cap_drop: [ALL]", 'security_opt: ["no-new-privileges:true"]', "mem_limit:", "pids_limit:",
+    "healthcheck:",
+])  # fmt: skip
+def test_a_container_may_do_no_more_than_its_work(confinement: str) -> None:
+    assert [name for name, said in _services().items() if confinement not in said] == []
+
+
+def test_what_is_published_is_so_for_this_machine_alone() -> None:
+    published = {name: re.findall(r"ports: (.*)", said) for name, said in _services().items() if "ports:" in said}
+    assert published
+    for name, ports in published.items():
+        assert all(port.startswith('["127.0.0.1:') for port in ports), name

@@ -11,8 +11,9 @@ import pytest
 from redis.asyncio import Redis
 
 from shared import eraser
+from shared.database.access import Database
 from shared.reply_events import log_key
-from shared.store import erasures
+from shared.store import erasures, usage
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until
 from tests.integration.api.gateway import Gateway, PlayedWorker, running_gateway
@@ -77,19 +78,25 @@ async def test_of_whom_there_is_nothing_is_not_found(gateway: Gateway, method: s
     assert len(await titles(gateway)) == 1
 
 
-async def test_all_is_handed_over(gateway: Gateway, worker: PlayedWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_is_handed_over(
+    gateway: Gateway, worker: PlayedWorker, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("api.services.exports.ROWS_AT_ONCE", 2)
+    assert (await gateway.client.post("/webhooks/", json={"url": "https://93.184.216.34/hook"})).status_code == 201
     for number in range(3):
         conversation_id = await gateway.new_conversation(end_user="ada", title=str(number))
         await gateway.ask(conversation_id, n=3, parameters={"temperature": 1})
     body = {"messages": [{"role": "user", "content": "Kept for a moment"}], "model": "m", "user": "ada"}
     waiting = asyncio.create_task(gateway.client.post("/v1/chat/completions", json=body))
     await until(lambda: _answer_all(worker, waiting))
+    while await database.write(usage.count):
+        pass
     lines = lines_of((await gateway.client.get(path_of("ada"))).content)
     kinds = [line["type"] for line in lines]
     assert [kinds.count(kind) for kind in ("conversation", "message", "reply", "attempt")] == [4, 14, 10, 10]
     assert [line["kind"] for line in lines if line["type"] == "conversation"] == ["chat"] * 3 + ["ephemeral"]
     assert {"Kept for a moment", "Hello, Ada"} <= {line["content"] for line in lines if line["type"] == "message"}
+    assert [kinds.count("delivery"), sum(line["attempts"] for line in lines if line["type"] == "usage")] == [9, 10]
     assert {"temperature": 1} in [line["parameters"] for line in lines if line["type"] == "reply"]
 
 
