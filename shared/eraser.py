@@ -89,7 +89,8 @@ class Eraser:
             StorageError: some of it is left. Going on later finishes it.
         """
         logs = Logs(erased=0, has_left=False, expire_at=0)
-        has_left = False
+        # Who began and did not live to end it may have left some.
+        has_left = await self._database.read(erasures.may_have_logs, erasure_id)
         while True:
             now = now_ms()
             logs = Logs(logs.erased, has_left, expire_at=now + self._log_ms)

@@ -346,6 +346,12 @@ def left_behind(connection: Connection, *, before: int) -> Sequence[str]:
     return connection.execute(_LEFT_BEHIND, {"before": before}).scalars().all()
 
 
+def may_have_logs(connection: Connection, erasure_id: str) -> bool:
+    """Whether event logs may be left of what was erased for the receipt so far."""
+    query = select(erasures.c.logs_expire_at).where(erasures.c.id == erasure_id)
+    return connection.execute(query).scalar_one() is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Logs:
     """What became of event logs since the receipt was last written: how many were `erased`; whether some may be left,

@@ -126,7 +126,7 @@ async def test_what_a_dead_gateway_left_half_erased_is_erased(
     database: Database, keeper: Upkeep, eraser: Eraser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(5):
-        await store_conversation(database, "chat", at=now_ms(), end_user="ada")
+        await store_conversation(database, "chat", at=now_ms(), end_user="ada", live="queued")
     receipt = await database.write(erasures.begin, "default", "ada", now=now_ms())
 
     def die(_name: str) -> None:
@@ -142,6 +142,7 @@ async def test_what_a_dead_gateway_left_half_erased_is_erased(
     assert await conversations_left(database) == set()
     row = await database.read(erasures.get, "default", receipt["id"])
     assert (row["erased"]["conversations"], row["finished_at"] is not None) == (5, True)
+    assert row["logs_expire_at"] is not None, "nobody knows whether the dead one erased them"
 
 
 @pytest.mark.sqlite
