@@ -87,7 +87,7 @@ def test_the_migrations_build_it_to_the_letter(migrated: Connection, empty: Conn
     assert {table.name for table in DERIVED} <= definitions(empty).keys()
     made = definitions(migrated)
     assert made == definitions(empty)
-    assert {"search_index", GRAMS} & made.keys()
+    assert "search_index" in made or any(GRAMS in part for part in made["search_documents"])
 
 
 def test_the_version_that_is_required_is_the_newest_migration(migrated: Connection) -> None:
