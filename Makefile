@@ -61,6 +61,7 @@ check: install-dev ## format, lint, types, import rules, workflows
 check-containers: .venv/containers/.installed ## lint the Dockerfiles and validate the compose files; needs no Docker
 	.venv/containers/bin/hadolint Dockerfile.api Dockerfile.worker
 	.venv/containers/bin/docker-compose -f docker-compose.yml config --quiet
+	.venv/containers/bin/docker-compose -f docker-compose.yml --profile monitoring config --quiet
 	.venv/containers/bin/docker-compose -f docker-compose.yml -f docker-compose.postgres.yml config --quiet
 	.venv/containers/bin/docker-compose -f docker-compose.yml -f docker-compose.models.yml config --quiet
 

@@ -16,6 +16,7 @@ import pytest
 
 from cli.ports import free_port
 from tests.fixtures.databases import Databases
+from tests.fixtures.monitoring import expressions, metric_names
 from tests.fixtures.scrape import Scrape
 from tests.fixtures.trace_collector import Seen, running_collector
 from tests.fixtures.up import Up, wait_for
@@ -205,6 +206,12 @@ def test_a_line_about_a_request_leads_to_the_lines_about_its_attempt(observed: O
     )
     expected = {**about, "attempt": 1, "outcome": "completed", "status": "completed", "output_tokens": 3}
     assert expected.items() <= attempt.items()
+
+
+def test_every_metric_of_the_dashboard_and_the_alerts_is_there(observed: Observed) -> None:
+    asked = metric_names(expressions())
+    assert len(asked) > 30
+    assert asked <= observed.gateway.names | observed.worker.names
 
 
 def test_nothing_that_was_said_and_no_secret_is_in_any_log_metric_span_or_error_page(observed: Observed) -> None:
