@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import hmac
 from functools import cache
+from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from shared.errors import OutcomeUnknown, StorageBusy, StorageUnavailable
 from shared.reply_status import ReplyError, ReplyStatus
 from shared.version import version
 
@@ -77,7 +79,15 @@ FINISHED = cache(
 # For the label `code` where nothing went wrong.
 NO_CODE = ""
 
+# Why a sweeper moves a reply.
+WORKER_DIED, DEADLINE = "worker_died", "deadline"
+
 # What may happen is there from the start, as 0: else a first time would look like no change.
+for _operation, _failure in product(("read", "write"), (StorageBusy, StorageUnavailable, OutcomeUnknown)):
+    DATABASE_ERRORS(_operation, _failure.code)
+for _reason, _became in product((WORKER_DIED, DEADLINE), ReplyStatus):
+    if _became not in (ReplyStatus.IN_PROGRESS, ReplyStatus.COMPLETED):
+        SWEPT(_reason, _became)
 for _outcome in ("rung", "failed", "dropped"):
     BELLS(_outcome)
 for _error in ReplyError:

@@ -34,8 +34,6 @@ DEAD_SECONDS = 6.0
 MAX_GAP_SECONDS = 3.0
 # More than this are left for the next sweep, a moment later.
 OVERDUE_AT_ONCE = 500
-# Why a reply is moved, for the metrics.
-DEAD, LATE = "worker_died", "deadline"
 
 
 @dataclass(slots=True)
@@ -154,7 +152,7 @@ class Sweeper:
             crash_point("sweeper.take_over.committed")
             if moved:
                 log.warning("took over %d replies from %s, which is dead", len(moved), process_id)
-            self._tell(moved, reason=DEAD)
+            self._tell(moved, reason=metrics.WORKER_DIED)
         if findings.has_stamps_from_future:
             log.warning("the clock was set back: what was queued before is made due again")
             await self._database.write(takeovers.stamp_again, now=now_ms())
@@ -166,14 +164,14 @@ class Sweeper:
     async def _expire(self, overdue: Row[Any]) -> None:
         with contextlib.suppress(Lost):  # It ended, or another sweeper was first.
             moved = await self._database.write(takeovers.expire, overdue, caps=self._caps, now=now_ms())
-            self._tell([moved], reason=LATE)
+            self._tell([moved], reason=metrics.DEADLINE)
 
     def _tell(self, moved: list[Moved], *, reason: str) -> None:
         for each in moved:
             code = each.code or metrics.NO_CODE
             metrics.SWEPT(reason, each.status).inc()
             if each.lost is not None:
-                metrics.ATTEMPTS(AttemptOutcome.LOST if reason == DEAD else each.status, code).inc()
+                metrics.ATTEMPTS(AttemptOutcome.LOST if reason == metrics.WORKER_DIED else each.status, code).inc()
             if each.status.is_terminal:
                 metrics.FINISHED(each.status, code).inc()
         if moved:

@@ -53,6 +53,8 @@ def test_what_may_happen_is_there_from_the_start() -> None:
     said = exposition().decode()
     assert 'asyncchat_doorbell_replies_total{outcome="dropped"}' in said
     assert 'asyncchat_replies_finished_total{code="worker_lost",status="failed"}' in said
+    assert 'asyncchat_sweeper_moved_replies_total{reason="worker_died",status="queued"}' in said
+    assert 'asyncchat_database_errors_total{error="storage_busy",operation="write"}' in said
 
 
 @pytest.mark.parametrize("header", [f"Bearer {TOKEN}", f"bearer  {TOKEN} "])
