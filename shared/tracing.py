@@ -22,7 +22,7 @@ Kind = Literal["server", "consumer", "client"]
 Attributes = Mapping[str, str | int | float | Sequence[str]]
 
 # How long a process that ends waits for a collector to take the last spans.
-STOP_SECONDS = 1.0
+STOP_SECONDS = 0.5
 
 
 class Noted(Protocol):
