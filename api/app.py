@@ -31,6 +31,7 @@ from api.openai_compat.routes import responses as openai_responses
 from api.openapi_document import DESCRIPTION, TAGS, openapi_document
 from api.rates import Rates
 from api.routes import (
+    budgets,
     candidates,
     conversations,
     docs,
@@ -54,6 +55,7 @@ from api.services.backlog import Backlog
 from shared import logging as log_lines
 from shared import tracing
 from shared.aftermath import Aftermath
+from shared.budgets import Budgets
 from shared.clock import now_ms
 from shared.database.access import Database
 from shared.database.engine import open_engine, parse_url, sqlite_path
@@ -79,7 +81,7 @@ from shared.version import version
 _MODULES = (
     *(turns, replies, candidates, conversations, messages, tokens, export, models, feedback),
     *(openai_responses, openai_conversations, openai_chat, openai_models),
-    *(end_users, keys, usage, webhooks, workers, health, metrics, docs, pages),
+    *(end_users, keys, usage, budgets, webhooks, workers, health, metrics, docs, pages),
 )
 STOP_SECONDS = 1.0
 EXPOSED_HEADERS = (
@@ -225,6 +227,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         OpenStreams(settings.max_streams),
         Authenticator(database, settings),
         Admission(database, settings),
+        Budgets(),
         rates,
         open_requests,
         eraser,

@@ -191,3 +191,19 @@ def read_usage_cursor(cursor: str, *, parameter: str, by: Sequence[str]) -> list
     names = ",".join(by)
     fields = (lambda value: value == names, *(_is_count if name == "day" else _is_name for name in by))
     return _unpack(cursor, parameter=parameter, kind="u", fields=fields, max_chars=_MAX_USAGE_CURSOR_CHARS)[1:]
+
+
+def budget_cursor(kind: str, subject: str) -> str:
+    """After this budget in the list, by kind and id."""
+    return _pack("b", kind, subject)
+
+
+def read_budget_cursor(cursor: str, *, parameter: str) -> tuple[str, str]:
+    """`(kind, id)`.
+
+    Raises:
+        InvalidCursor: it is garbage, forged, or of another list.
+    """
+    fields = (_is_name, _is_name)
+    kind, subject = _unpack(cursor, parameter=parameter, kind="b", fields=fields, max_chars=_MAX_USAGE_CURSOR_CHARS)
+    return kind, subject

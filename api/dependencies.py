@@ -20,6 +20,7 @@ from api.live.sse import OpenStreams
 from api.open_requests import OpenRequests
 from api.rates import Rates
 from api.services.backlog import Backlog
+from shared.budgets import Budgets
 from shared.database.access import Database
 from shared.doorbell import Doorbell
 from shared.eraser import Eraser
@@ -73,6 +74,7 @@ class Resources:
     streams: OpenStreams
     authenticator: Authenticator
     admission: Admission
+    budgets: Budgets
     rates: Rates
     open_requests: OpenRequests
     eraser: Eraser

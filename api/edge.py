@@ -30,7 +30,7 @@ SLASHED = (
     *("/usage", "/budgets"),
 )
 # What follows names a person.
-_PERSONAL = b"/end-users/"
+_PERSONAL = (b"/end-users/", b"/budgets/end-users/")
 # The server's way of ending an answer before its end, which is no error then.
 CUT = "asyncchat.cut"
 # Ids are told apart, not kept secret. Unlike the system's source of randomness this one costs no system call, in which
@@ -106,7 +106,7 @@ class _Exchange:
         self._is_head = self._method == "HEAD"
         # Still percent-encoded, so that nobody can write lines of their own into the log.
         path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
-        self._path = _PERSONAL + b"*/" if path.startswith(_PERSONAL) else path
+        self._path = next((prefix + b"*/" for prefix in _PERSONAL if path.startswith(prefix)), path)
         self.request_id = _request_id(scope)
         self.status: int | None = None
         self._answered = 0.0

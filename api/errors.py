@@ -19,7 +19,7 @@ from starlette.types import Scope
 from api import metrics
 from api.openai_compat.errors import NOT_SUPPORTED, error_answer, speaks_openai
 from api.problems import CATALOGUE
-from shared.errors import InvalidValue, RequestError, StorageError
+from shared.errors import BudgetExceeded, InvalidValue, RequestError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,8 @@ async def _on_request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101  Starlette calls it for nothing else.
     code = error.code if error.code in CATALOGUE else "bad_request"
     errors = [detail_of(error.pointer, code, str(error))] if isinstance(error, InvalidValue) else []
-    headers = {"Retry-After": "1"} if CATALOGUE[code].status in (429, 503) else None
+    seconds = error.retry_after_seconds if isinstance(error, BudgetExceeded) else 1
+    headers = {"Retry-After": str(seconds)} if CATALOGUE[code].status in (429, 503) else None
     return problem_answer(request.scope, code, detail=str(error), errors=errors, headers=headers)
 
 

@@ -220,6 +220,14 @@ _REQUEST_PROBLEMS = (
         "Close streams that nobody reads, or try again after the seconds in Retry-After.",
     ),
     Problem(
+        "budget_exceeded",
+        429,
+        "A budget is used up",
+        "As many tokens were used as this tenant, this API key or this end user may use in a day or in a month. "
+        "A reply that waited meanwhile fails with the same code.",
+        "Ask again after the seconds in Retry-After, or have the budget raised.",
+    ),
+    Problem(
         "internal_error",
         500,
         "Something went wrong here",

@@ -17,6 +17,7 @@ from shared.errors import AsyncChatError
 from shared.reply_body import instant
 from shared.settings import get_settings
 from shared.store import keys
+from shared.store.budgets import Limits
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,12 +25,20 @@ T = TypeVar("T")
 LISTED = 1000
 
 
-def create_key(*, tenant: str, name: str, scopes: Collection[Scope], days: float | None) -> MadeKey:
-    """A new key; the tables are made if need be."""
+def create_key(
+    *, tenant: str, name: str, scopes: Collection[Scope], days: float | None, limits: Limits | None = None
+) -> MadeKey:
+    """A new key, with a budget if it has `limits`; the tables are made if need be."""
     expires_at = None if days is None else now_ms() + int(days * 86_400_000)
     bring_up_to_date(get_settings().database_url)
     return _in_transaction(
-        make, tenant, name=name, scopes=scopes, expires_at=expires_at, pepper=get_settings().key_pepper
+        make,
+        tenant,
+        name=name,
+        scopes=scopes,
+        expires_at=expires_at,
+        pepper=get_settings().key_pepper,
+        limits=limits,
     )
 
 

@@ -105,12 +105,26 @@ def keys() -> None:
 @click.option(
     "--days", type=click.FloatRange(0, 36_500, min_open=True), help="How long it is good.  [default: for ever]"
 )
-def keys_create(name: str, tenant: str, *, scopes: tuple[str, ...], days: float | None) -> None:
+@click.option(
+    "--budget-tokens-per-day", type=click.IntRange(0, 2**53), help="How much it may use.  [default: no limit]"
+)
+@click.option("--budget-tokens-per-month", type=click.IntRange(0, 2**53), help="The same in a calendar month.")
+def keys_create(
+    name: str,
+    tenant: str,
+    *,
+    scopes: tuple[str, ...],
+    days: float | None,
+    budget_tokens_per_day: int | None,
+    budget_tokens_per_month: int | None,
+) -> None:
     """Make a key and print it. It is shown this once."""
     from cli.keys import create_key
     from shared.api_keys import Scope
+    from shared.store.budgets import Limits
 
-    made = create_key(tenant=tenant, name=name, scopes={Scope(scope) for scope in scopes}, days=days)
+    limits = Limits.of(budget_tokens_per_day, budget_tokens_per_month)
+    made = create_key(tenant=tenant, name=name, scopes={Scope(scope) for scope in scopes}, days=days, limits=limits)
     click.echo(made.secret)
 
 

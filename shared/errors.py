@@ -13,6 +13,7 @@ AsyncChatError
 │   ├── CannotCancel         the response has ended, and its client has it
 │   ├── NotFinished          the process had to stop waiting for the answer
 │   ├── QueueFull            as many replies are live as may be
+│   ├── BudgetExceeded       somebody's budget of tokens is used up
 │   ├── TooManyStreams       this process serves as many streams as it may
 │   ├── TooManyAtOnce        this process answers as many requests of the key or its tenant as it may
 │   ├── TooManyCandidates    the turn has as many replies as it may have
@@ -99,6 +100,16 @@ class QueueFull(RequestError):
     """As many replies are live as may be."""
 
     code = "queue_full"
+
+
+class BudgetExceeded(RequestError):
+    """The tenant, the key or the end user has used up a budget. It lasts for so many seconds more."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class TooManyStreams(RequestError):

@@ -6,9 +6,12 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import Connection
+
+from shared.budgets import Budgets
 from shared.clock import now_ms
 from shared.crash_points import crash_point
 from shared.database.access import Database
@@ -38,6 +41,10 @@ class _Stopped(Exception):
     """Somebody asked for the reply to stop."""
 
 
+class _OverBudget(Exception):
+    """Nobody pays for the call."""
+
+
 # A model that took the request has read it, whether or not anything came of it.
 _PERHAPS_PAID = frozenset(
     {
@@ -60,6 +67,7 @@ class Workbench:
     pacer: Pacer
     settings: Settings
     on_end: Callable[[], None] = lambda: None  # whenever a reply has ended
+    budgets: Budgets = field(default_factory=Budgets)
 
 
 class Generation:
@@ -95,7 +103,7 @@ class Generation:
         """Ends an attempt that nobody makes any more, as one that failed unexpectedly."""
         self._is_abandoned = True
         # It may have called the model.
-        self._prompt = await self._read_prompt()
+        self._prompt = await self._read_prompt(prompts.build)
         await self._conclude(self._end_or_try_again(_BROKEN))
 
     async def _conclude(self, ending: Awaitable[ReplyStatus]) -> None:
@@ -140,6 +148,8 @@ class Generation:
             return await self._finish(self._ending(finished))
         except _Stopped:
             return await self._finish(Ending(ReplyStatus.CANCELLED, self.stream.text, self.usage_so_far()))
+        except _OverBudget as error:
+            return await self._fail(Failure(ReplyError.BUDGET_EXCEEDED, str(error), retryable=False), None)
         except ModelFailure as failure:
             self._bench.upstreams.report(self.claim, failure)
             return await self._end_or_try_again(failure)
@@ -158,7 +168,7 @@ class Generation:
                 if self._is_stopped:
                     raise _Stopped
                 client = upstreams.client(self.claim)
-                self._prompt = await self._read_prompt()
+                self._prompt = await self._read_prompt(self._prompt_within_budget)
                 model = self.claim.place.model if self.claim.place else self.claim.model
                 request = ModelRequest(model, self._prompt, self.claim.parameters)
                 with self.report.called(model) as call:
@@ -192,15 +202,23 @@ class Generation:
         is_paid = not self.stream.is_empty or failed.failure.code in _PERHAPS_PAID
         return self.usage_so_far() if is_paid else None
 
-    async def _read_prompt(self) -> list[prompts.Message]:
+    async def _read_prompt(self, build: Callable[..., list[prompts.Message]]) -> list[prompts.Message]:
         """Reads until the database answers; the attempt's time-out bounds it."""
         budget = self._bench.upstreams.prompt_tokens(self.claim)
         while True:
             try:
-                return await self._bench.database.read(prompts.build, self.claim, budget=budget)
+                return await self._bench.database.read(build, self.claim, budget=budget)
             except StorageError as error:
                 log.warning("could not read the history: %s", error)
                 await asyncio.sleep(STORE_AGAIN_SECONDS)
+
+    def _prompt_within_budget(self, connection: Connection, claim: Claim, *, budget: int) -> list[prompts.Message]:
+        """The prompt, unless whoever pays for the reply has used up a budget while it waited."""
+        whose = {"key_id": claim.key_id, "end_user": claim.end_user}
+        exceeded = self._bench.budgets.exceeded(connection, claim.tenant_id, now=now_ms(), **whose)
+        if exceeded is not None:
+            raise _OverBudget(exceeded.message)
+        return prompts.build(connection, claim, budget=budget)
 
     def _ending(self, finished: Finished) -> Ending:
         """How the reply ends when the model says that it is done."""

@@ -7,13 +7,14 @@ from typing import Any
 
 import orjson
 
-from api.openai_compat.errors import error_body
+from api.openai_compat.errors import QUOTA, error_body
 from api.rendering import Row
 from shared.reply_status import IncompleteReason, ReplyError, ReplyStatus
 
 # What a request gets for each error that a reply ended with; all others are a bad gateway.
 STATUS_OF_ERROR = {
     ReplyError.RATE_LIMITED: 429,
+    ReplyError.BUDGET_EXCEEDED: 429,
     ReplyError.CONTEXT_LENGTH_EXCEEDED: 400,
     ReplyError.CONTENT_FILTERED: 400,
     ReplyError.MODEL_NOT_FOUND: 404,
@@ -33,7 +34,8 @@ def failure_of(rows: Sequence[Row]) -> tuple[int, dict[str, Any]] | None:
     for row in rows:
         if row["status"] in _FAILED:
             status = STATUS_OF_ERROR.get(row["error_code"], _BAD_GATEWAY)
-            return status, error_body(row["error_code"] or "cancelled", status=status, message=_sentence(row))
+            code = QUOTA if row["error_code"] == ReplyError.BUDGET_EXCEEDED else row["error_code"] or "cancelled"
+            return status, error_body(code, status=status, message=_sentence(row))
     return None
 
 

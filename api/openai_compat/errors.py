@@ -23,6 +23,8 @@ _NUMBER = re.compile(r"[0-9]+")
 # Our statuses that the SDKs do not know as we mean them. A conflict that lasts must not be tried again.
 _STATUS = {409: 400, 415: 400, 422: 400}
 _TYPES = {401: "invalid_request_error", 403: "invalid_request_error", 429: "rate_limit_error"}
+# A kind of error of its own there, at which nothing is tried again.
+QUOTA = "insufficient_quota"
 # Asking again would perhaps ask twice.
 _MAY_BE_STORED = frozenset({"outcome_unknown", "not_finished"})
 # Those of ours, and of pydantic's, that OpenAI has words for.
@@ -30,6 +32,7 @@ _OPENAI_CODES = {
     "unauthorized": "invalid_api_key",
     "forbidden": "insufficient_permissions",
     "rate_limited": "rate_limit_exceeded",
+    "budget_exceeded": QUOTA,
 }
 _SENTENCES = {"extra_forbidden": "There is no such parameter.", "missing": "This parameter is missing."}
 _CODES = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
@@ -74,13 +77,13 @@ def error_answer(
 
 def error_body(code: str, *, status: int, message: str, param: str | None = None) -> dict[str, Any]:
     """The object that the SDKs read."""
-    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    kind = QUOTA if code == QUOTA else _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def _may_repeat(code: str, status: int) -> bool:
     """Whether asking again at once may help and does no harm: nothing was stored."""
-    return status in {408, 429} or (status == 503 and code not in _MAY_BE_STORED)
+    return (status in {408, 429} and code != QUOTA) or (status == 503 and code not in _MAY_BE_STORED)
 
 
 def _param(pointer: str) -> str | None:

@@ -19,6 +19,7 @@ _DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "frequen
 # The SDKs know a closed list of codes; the sentence says more.
 _ERROR_CODES = {
     ReplyError.RATE_LIMITED: "rate_limit_exceeded",
+    ReplyError.BUDGET_EXCEEDED: "rate_limit_exceeded",
     ReplyError.CONTEXT_LENGTH_EXCEEDED: "invalid_prompt",
     ReplyError.CONTENT_FILTERED: "invalid_prompt",
     ReplyError.MODEL_NOT_FOUND: "invalid_prompt",

@@ -28,14 +28,14 @@ EndUser = Annotated[
 ErasureId = Annotated[str, Path(pattern="^erasure_[0-7][0-9a-hjkmnp-tv-z]{25}$", description="The receipt's id.")]
 
 
-def _end_user(request: Request) -> str:
+def end_user_of(request: Request, *, prefix: bytes = _PREFIX) -> str:
     """The end user of the path as it was sent: decoded, `a%2F` and `a/` would be one.
 
     Raises:
         NotFound: no end user can have such an id.
     """
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-    name = raw.partition(b"?")[0].removeprefix(_PREFIX).removesuffix(b"/")
+    name = raw.partition(b"?")[0].removeprefix(prefix).removesuffix(b"/")
     if b"/" in name:
         raise NotFound("There is nothing at this address. Write a slash in an end user's id as %2F.")
     try:
@@ -62,7 +62,7 @@ async def export(request: Request, end_user: EndUser) -> Response:
     If the database fails meanwhile, the last line says so: `{"type": "error", "code", "detail"}`.
     """
     _ = end_user  # Read below, as it was sent.
-    resources, tenant_id, name = resources_of(request), tenant_of(request), _end_user(request)
+    resources, tenant_id, name = resources_of(request), tenant_of(request), end_user_of(request)
     first = await end_users.first(resources, tenant_id, name)
     return StreamingResponse(
         exports.told_to_the_end(exports.end_user_lines(resources, tenant_id, name, first)),
@@ -88,7 +88,7 @@ async def erase(request: Request, end_user: EndUser) -> Response:
     """
     _ = end_user
     resources, tenant_id = resources_of(request), tenant_of(request)
-    row = await end_users.erase(resources, tenant_id, _end_user(request))
+    row = await end_users.erase(resources, tenant_id, end_user_of(request))
     if row["finished_at"] is not None:
         return json_answer(erasure_dict(row))
     return json_answer(erasure_dict(row), status=202, headers={"Location": f"/erasures/{row['id']}/"})

@@ -17,6 +17,7 @@ from api.routes.documentation import BODY, LINK, Limit, answer, problems
 from api.schemas.requests import CreateKeyBody, RotateKeyBody
 from api.schemas.responses import ApiKey, ApiKeyPage, NewApiKey
 from api.services import keys
+from shared.store.budgets import Limits
 
 router = APIRouter(route_class=JsonRoute, tags=["Keys"])
 
@@ -37,6 +38,7 @@ async def create(request: Request, body: Annotated[CreateKeyBody, Body()]) -> Re
         name=body.name,
         scopes=body.scopes,
         expires_in_seconds=body.expires_in_seconds,
+        limits=Limits.of(body.budget_tokens_per_day, body.budget_tokens_per_month),
     )
     return json_answer({**key_dict(made.row), "secret": made.secret}, status=201)
 

@@ -24,6 +24,8 @@ MAX_KEY_SECONDS = 100 * 365 * 86_400
 MAX_TOKEN_SECONDS = 86_400
 MAX_OVERLAP_SECONDS = 30 * 86_400
 MAX_STOP_CHARS = 500
+# What a sum of tokens may come to in JSON.
+MAX_BUDGET_TOKENS = 2**53
 # A refusal names the models on offer, up to so many.
 MAX_NAMED_MODELS = 20
 MAX_COMMENT_CHARS = 2000
@@ -225,6 +227,12 @@ class CreateKeyBody(_Body):
     )
     expires_in_seconds: Annotated[Finite, Field(gt=0, le=MAX_KEY_SECONDS)] | None = Field(
         None, description="Unset, it is good until it is revoked."
+    )
+    budget_tokens_per_day: Annotated[int, Field(ge=0, le=MAX_BUDGET_TOKENS)] | None = Field(
+        None, description="How many tokens may be used with it in a UTC day; see /budgets/keys/."
+    )
+    budget_tokens_per_month: Annotated[int, Field(ge=0, le=MAX_BUDGET_TOKENS)] | None = Field(
+        None, description="The same in a calendar month."
     )
 
 

@@ -89,8 +89,9 @@ async def regenerate(
 
     def make(connection: Connection) -> Turn:
         new_id = candidates.regenerate(connection, tenant_id, reply_id, again=again, now=now_ms())
-        resources.admission.take(tenant_id, 1)
         made = reading.reply(connection, tenant_id, new_id)
+        resources.budgets.require(connection, tenant_id, key_id=key_id, conversation_id=made["conversation_id"])
+        resources.admission.take(tenant_id, 1)
         return reading.turn(connection, tenant_id, made["conversation_id"], made["turn"])
 
     await resources.admission.refresh()
@@ -135,8 +136,10 @@ async def retry(
             traceparent=traceparent,
             now=now_ms(),
         )
+        made = reading.reply(connection, tenant_id, reply_id)
+        resources.budgets.require(connection, tenant_id, key_id=key_id, conversation_id=made["conversation_id"])
         resources.admission.take(tenant_id, 1)
-        return reading.reply(connection, tenant_id, reply_id)
+        return made
 
     await resources.admission.refresh()
     made = await write_once(

@@ -103,6 +103,7 @@ def _creation(
             turns.append(connection, tenant_id, values["id"], said=said, now=now)
         if asked is not None:
             turns.ask(connection, tenant_id, values["id"], asked=asked, now=now)
+            resources.budgets.require(connection, tenant_id, key_id=asked.key_id, conversation_id=values["id"])
             resources.admission.take(tenant_id, asked.n)
         return _read_created(connection, tenant_id, values["id"], has_turn=asked is not None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -13,7 +14,8 @@ from shared.api_keys import Scope, new_key
 from shared.clock import now_ms
 from shared.errors import Conflict, NotFound
 from shared.ids import new_key_id
-from shared.store import keys
+from shared.store import budgets, keys
+from shared.store.budgets import Limits, Spender
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +33,37 @@ async def create(
     name: str,
     scopes: Collection[Scope],
     expires_in_seconds: float | None,
+    limits: Limits | None = None,
 ) -> MadeKey:
-    """A key of the tenant."""
+    """A key of the tenant, with a budget if it has `limits`."""
     now = now_ms()
     expires_at = None if expires_in_seconds is None else now + int(1000 * expires_in_seconds)
-    return await resources.database.write(
-        make, tenant_id, name=name, scopes=scopes, expires_at=expires_at, pepper=resources.settings.key_pepper
+    made: MadeKey = await resources.database.write(
+        make,
+        tenant_id,
+        name=name,
+        scopes=scopes,
+        expires_at=expires_at,
+        pepper=resources.settings.key_pepper,
+        limits=limits,
     )
+    resources.budgets.forget()
+    return made
 
 
 def make(
-    connection: Connection, tenant_id: str, *, name: str, scopes: Collection[Scope], expires_at: int | None, pepper: str
+    connection: Connection,
+    tenant_id: str,
+    *,
+    name: str,
+    scopes: Collection[Scope],
+    expires_at: int | None,
+    pepper: str,
+    limits: Limits | None = None,
 ) -> MadeKey:
     """The same, in a transaction."""
     key = new_key(pepper)
-    row = {
+    row: dict[str, Any] = {
         "id": new_key_id(),
         "tenant_id": tenant_id,
         "name": name,
@@ -56,6 +74,8 @@ def make(
         "expires_at": expires_at,
     }
     keys.add(connection, row)
+    if limits is not None:
+        budgets.put(connection, tenant_id, Spender.KEY, row["id"], limits=limits, now=row["created_at"])
     return MadeKey({"revoked_at": None, "last_used_at": None, **row}, key.text)
 
 
@@ -93,7 +113,7 @@ async def revoke(resources: Resources, tenant_id: str, key_id: str) -> None:
 
 
 async def rotate(resources: Resources, tenant_id: str, key_id: str, *, overlap_seconds: float) -> MadeKey:
-    """A new key like this one, which is good for so long beside it.
+    """A new key like this one, which is good for so long beside it. It has the same budget, and used none of it yet.
 
     Raises:
         NotFound: the tenant has no such key.
@@ -116,6 +136,7 @@ async def rotate(resources: Resources, tenant_id: str, key_id: str, *, overlap_s
             scopes=scopes,
             expires_at=row["expires_at"],
             pepper=settings.key_pepper,
+            limits=budgets.limits_of(connection, tenant_id, Spender.KEY, key_id),
         )
 
     made = await resources.database.write(write)

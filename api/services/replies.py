@@ -75,6 +75,7 @@ async def ask(
     Raises:
         NotFound: the tenant has no such conversation.
         Busy: it has live replies, and the body would not wait for them.
+        BudgetExceeded: the tenant, the key or the end user has used up a budget.
         QueueFull: as many replies are under way as may be.
         IdempotencyMismatch: the key was used for another request.
         StorageError: it was not stored, or nobody knows.
@@ -94,7 +95,9 @@ async def ask_in(
     """`ask` in the conversation that `find_place` finds or makes, in the same transaction."""
 
     def make(connection: Connection) -> Turn:
-        turn = turns.ask(connection, tenant_id, find_place(connection), asked=asked, now=now_ms())
+        conversation_id = find_place(connection)
+        resources.budgets.require(connection, tenant_id, key_id=asked.key_id, conversation_id=conversation_id)
+        turn = turns.ask(connection, tenant_id, conversation_id, asked=asked, now=now_ms())
         resources.admission.take(tenant_id, asked.n)
         return turn
 

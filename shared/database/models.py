@@ -257,6 +257,19 @@ usage_days = Table(
 Index("ix_usage_days_of_key", usage_days.c.tenant_id, usage_days.c.key_id, usage_days.c.day)
 Index("ix_usage_days_of_end_user", usage_days.c.tenant_id, usage_days.c.end_user, usage_days.c.day)
 
+# How many tokens may be used; null is no limit.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("tenant_id", String(64), primary_key=True),
+    # Whose it is, by kind and id; a kind of which there is one for a tenant has no id.
+    Column("spender", String(16), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("tokens_per_day", BigInteger),
+    Column("tokens_per_month", BigInteger),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
 workers = Table(
     "workers",
     metadata,

@@ -40,8 +40,8 @@ from shared.errors import NotFound
 from shared.ids import new_erasure_id
 from shared.reply_events import Cursor, Event
 from shared.reply_status import LIVE, ReplyStatus
+from shared.store import budgets, prompts, usage
 from shared.store import conversations as conversation_rows
-from shared.store import prompts, usage
 
 # A write that takes out more messages would make others wait.
 ROWS_AT_ONCE = 500
@@ -377,6 +377,7 @@ def go_on(
         erased = erase(connection, helping(connection, found), keys=True, prompt_tokens=prompt_tokens)
     else:
         usage.forget_end_user(connection, row["tenant_id"], row["end_user"])
+        budgets.remove(connection, row["tenant_id"], budgets.Spender.END_USER, row["end_user"])
     counts = Counter(row["erased"])
     counts.update({"event_logs": logs.erased, **(erased.counts if erased else {})})
     values: dict[str, Any] = {"erased": dict(counts), "updated_at": now}

@@ -29,6 +29,12 @@ async def test_every_endpoint_is_documented(gateway: Gateway) -> None:
     found = {f"{method} {path}" for method, path, _ in _operations(document)}
     assert found == {
         "GET /usage/",
+        "GET /budgets/",
+        *(
+            f"{method} /budgets/{whose}/"
+            for method in ("PUT", "GET", "DELETE")
+            for whose in ("tenant", "each-end-user", "keys/{key_id}", "end-users/{end_user}")
+        ),
         "POST /conversations/",
         "GET /conversations/",
         "GET /conversations/{conversation_id}/",

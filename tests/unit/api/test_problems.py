@@ -7,7 +7,7 @@ from shared import errors
 from shared.reply_status import ReplyError
 
 # What a request may be told for the same reason.
-ALSO_ANSWERS = {ReplyError.RATE_LIMITED}
+ALSO_ANSWERS = {ReplyError.RATE_LIMITED, ReplyError.BUDGET_EXCEEDED}
 
 
 def test_every_code_of_a_failed_reply_is_explained_and_most_are_no_http_answer() -> None:
