@@ -54,6 +54,11 @@ def test_what_a_killed_worker_was_answering_is_answered_by_another(up: Up, asked
     assert wait_for(lambda: _are_answered(up), BOUND_SECONDS)
     attempts = _attempts(up, asked)
     assert set(attempts) == {1, 2}, "the other worker went on with its own, and took over the rest"
+    (used,) = up.get("/usage/")["data"]
+    assert (used["attempts"], used["replies"]["completed"]) == (sum(attempts), CONVERSATIONS)
+    # The demo model takes eight tokens for this question, and so does the estimate of what the dead one was asked.
+    assert used["input_tokens"] == 8 * sum(attempts)
+    assert used["estimated_tokens"] >= 8 * (sum(attempts) - CONVERSATIONS)
 
 
 def test_a_frozen_worker_that_wakes_after_it_was_replaced_changes_nothing(up: Up, asked: list[str]) -> None:

@@ -13,13 +13,20 @@ import pytest
 from sqlalchemy import Connection, event
 
 from shared.database.models import DEFAULT_TENANT
-from shared.store import claims, replies, search, search_index, takeovers
+from shared.store import budgets, claims, replies, search, search_index, takeovers, usage
+from shared.store.budgets import Spender, Window
 from shared.store.search import Search
 from tests.integration.shared.rows import CAPS, NOW, Tables
 
 pytestmark = pytest.mark.postgresql
 
 LATE = NOW + 10_000_000
+
+
+def _spent(tables: Tables, spender: Spender) -> object:
+    return tables(budgets.spent, DEFAULT_TENANT, spender, "x", window=Window.of(NOW), is_by_month=True)
+
+
 USES: dict[str, tuple[str, Callable[[Tables, str], object]]] = {
     "claim": ("ix_replies_due", lambda tables, _: tables.claim()),
     "has_due": ("ix_replies_due", lambda tables, _: tables(claims.has_due, now=NOW)),
@@ -33,6 +40,9 @@ USES: dict[str, tuple[str, Callable[[Tables, str], object]]] = {
     "overdue": ("ix_replies_live_deadline", lambda tables, _: tables(takeovers.overdue, now=LATE, limit=9)),
     "held_by": ("ix_replies_held", lambda tables, _: tables(takeovers.held_by, "worker_a")),
     "ownerless": ("ix_replies_held", lambda tables, _: tables(takeovers.ownerless)),
+    "ends to count": ("ix_replies_uncounted_end", lambda tables, _: tables(usage.count)),
+    "spent by an end user": ("ix_attempts_uncounted_of_end_user", lambda tables, _: _spent(tables, Spender.END_USER)),
+    "spent by an end user on days": ("ix_usage_days_of_end_user", lambda tables, _: _spent(tables, Spender.END_USER)),
     "take_over": (
         "ix_replies_held",
         lambda tables, _: tables(takeovers.take_over, "worker_a", last_beat=1, caps=CAPS, now=NOW),
