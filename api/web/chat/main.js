@@ -22,6 +22,7 @@ import { ThreadView } from "./views/thread_view.js";
 const APP = "Async Chat API";
 const NEW = "New conversation";
 const TICK_MS = 1000;
+const NOTICED_MS = 500;
 
 const by = (id) => document.getElementById(id);
 
@@ -30,6 +31,8 @@ let newSettings = { model: null, instructions: null };
 let offered = { data: [], any_name: false };
 // What the making of a conversation told, for the moment when it is opened.
 let justMade = null;
+// The timer after which a lost connection is worth a word.
+let connecting = 0;
 
 const session = new Session({ onConnection: showConnection, onError: (error) => toast(error.message) });
 const list = new ConversationList();
@@ -145,7 +148,10 @@ function showBanner(words) {
 }
 
 function showConnection(connection) {
-  showBanner(connection === "waiting" ? "Reconnecting…" : null);
+  clearTimeout(connecting);
+  // A stream ends now and then, and is there again before anybody need know.
+  if (connection === "waiting") connecting = setTimeout(showBanner, NOTICED_MS, "Reconnecting…");
+  else showBanner(null);
 }
 
 function openConversation(id) {
@@ -166,7 +172,7 @@ async function readModels() {
   const name = offered.data[0]?.id ?? "";
   const note = by("model-note");
   note.hidden = !name.startsWith("demo");
-  note.textContent = "The demo model answers. For a real one set OPENAI_API_KEY where the server runs, and start it again.";
+  note.textContent = "The demo model answers. For a real one set OPENAI_API_KEY and start the server again.";
   show();
 }
 

@@ -5,7 +5,8 @@ import { el } from "../../base/dom.js";
 
 const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 const COMMAND = isMac ? "⌘" : "Ctrl";
-const OPTION = isMac ? "⌥" : "Alt";
+// On a Mac ⌥ alone types letters such as ñ.
+const OPTION = isMac ? "⌃ ⌥" : "Alt";
 
 const SHORTCUTS = [
   [["Enter"], "Send the message"],
@@ -38,12 +39,14 @@ export function showShortcuts() {
 export function listenForShortcuts(actions) {
   const byCode = { KeyN: "create", KeyM: "compose", KeyH: "help" };
   document.addEventListener("keydown", (event) => {
-    if (document.querySelector("dialog[open]")) return;
+    if (event.isComposing || document.querySelector("dialog[open]")) return;
     const isCommand = isMac ? event.metaKey : event.ctrlKey;
+    const isOption = event.altKey && event.ctrlKey === isMac && !event.metaKey;
     let name = null;
-    if (event.key === "Escape") name = "stop";
+    // In a search box Escape empties the box.
+    if (event.key === "Escape") name = event.target.type === "search" ? null : "stop";
     else if (isCommand && event.code === "KeyK") name = "search";
-    else if (event.altKey && !event.ctrlKey && !event.metaKey) name = byCode[event.code] ?? null;
+    else if (isOption) name = byCode[event.code] ?? null;
     if (name === null) return;
     if (name !== "stop") event.preventDefault();
     actions[name]();
