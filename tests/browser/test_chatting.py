@@ -13,12 +13,10 @@ from tests.fixtures.up import Up
 Ask = Callable[..., str]
 
 
-def test_a_newcomer_asks_and_sees_the_answer_grow(chat: ChatPage, shoot: Callable[[ChatPage, str], None]) -> None:
+def test_a_newcomer_finds_what_to_do(chat: ChatPage, shoot: Callable[[ChatPage, str], None]) -> None:
     expect(chat.page.get_by_text("The demo model answers.")).to_be_visible()
     shoot(chat, "empty")
     chat.page.get_by_role("button", name="Hello, I am Ada", exact=True).click()
-    expect(chat.answer().locator(".prose.is-growing")).to_contain_text("Hello")
-    expect(chat.answer()).to_have_attribute("aria-busy", "true")
     chat.finished("set OPENAI_API_KEY and restart to talk to a real one.")
     expect(chat.page.get_by_role("heading", level=1)).to_have_text("Hello, I am Ada")
     expect(chat.conversations.locator("[aria-current=page]")).to_have_text("Hello, I am Ada")
@@ -32,10 +30,12 @@ def test_a_newcomer_asks_and_sees_the_answer_grow(chat: ChatPage, shoot: Callabl
     chat.finished("Your name is Ada.")
 
 
-def test_stop_ends_the_answer_and_regenerate_makes_another(chat: ChatPage, up: Up) -> None:
+def test_words_come_one_by_one_until_stop_and_regenerate_makes_another_answer(chat: ChatPage, up: Up) -> None:
     chat.open(up.post("/conversations/", {"model": "demo-drip"})["id"])
     chat.say("Hello, I am Ada")
-    expect(chat.answer().locator(".prose")).to_contain_text("Hello")
+    # The first word is there, and the next one is not.
+    expect(chat.answer().locator(".prose.is-growing")).to_have_text("Hello")
+    expect(chat.answer()).to_have_attribute("aria-busy", "true")
     chat.stop_button.click()
     expect(chat.answer()).to_contain_text("Stopped. This text is no part of the conversation.")
     expect(chat.stop_button).to_be_hidden()
@@ -96,11 +96,12 @@ def test_what_waits_says_for_what(chat: ChatPage, up: Up) -> None:
     expect(chat.stop_button).to_be_hidden()
 
 
-def test_a_rate_limit_is_told_and_then_over(chat: ChatPage, up: Up) -> None:
-    chat.open(up.post("/conversations/", {"model": "demo-fail-429-once"})["id"])
+def test_a_rate_limit_is_told_and_how_long_it_lasts(chat: ChatPage, up: Up) -> None:
+    chat.open(up.post("/conversations/", {"model": "demo-fail-429"})["id"])
     chat.say("Hello, I am Ada")
-    expect(chat.answer()).to_contain_text(re.compile(r"Retrying in \d s: the model is rate limited"))
-    chat.finished("nice to meet you")
+    expect(chat.answer()).to_contain_text(re.compile(r"Retrying in \d+ s: the model is rate limited"))
+    chat.stop_button.click()
+    expect(chat.answer().get_by_role("button", name="Retry")).to_be_visible()
 
 
 def test_a_failure_comes_with_its_cure_and_can_be_tried_again(chat: ChatPage, up: Up) -> None:

@@ -10,15 +10,18 @@ from playwright.sync_api import Route, expect
 from tests.browser.chat_page import ChatPage
 from tests.fixtures.up import Up, wait_for
 
-SLOW = "demo-2500ms"
+# So slow that a test sees it being written, also on a machine with much to do.
+SLOW = "demo-6000ms"
+# It falls silent in the middle, the first time it is asked.
+SILENT_ONCE = "demo-stall-once"
 WHOLE = "Hello Ada, nice to meet you! I am the demo model: set OPENAI_API_KEY and restart to talk to a real one."
 
 
-def _ask_slowly(chat: ChatPage, up: Up) -> None:
+def _ask_slowly(chat: ChatPage, up: Up, model: str = SLOW) -> None:
     """An answer is being written."""
-    chat.open(up.post("/conversations/", {"model": SLOW})["id"])
+    chat.open(up.post("/conversations/", {"model": model})["id"])
     chat.say("Hello, I am Ada")
-    expect(chat.answer().locator(".prose.is-growing")).to_contain_text("Hello Ada")
+    expect(chat.answer().locator(".prose.is-growing")).to_contain_text("Hello")
 
 
 def _ended_whole(chat: ChatPage) -> None:
@@ -30,12 +33,12 @@ def _ended_whole(chat: ChatPage) -> None:
 def test_a_reload_in_the_middle_goes_on_where_it_was(chat: ChatPage, up: Up) -> None:
     _ask_slowly(chat, up)
     chat.page.reload()
-    expect(chat.answer().locator(".prose.is-growing")).to_contain_text("Hello Ada")
+    expect(chat.answer().locator(".prose.is-growing")).to_contain_text("Hello")
     _ended_whole(chat)
 
 
 def test_the_answer_begins_anew_when_its_worker_dies(chat: ChatPage, up: Up) -> None:
-    _ask_slowly(chat, up)
+    _ask_slowly(chat, up, SILENT_ONCE)
     killed = up.children()["worker"]
     os.kill(killed, signal.SIGKILL)
     _ended_whole(chat)
