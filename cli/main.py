@@ -184,6 +184,22 @@ def restore(file: Path) -> None:
     click.echo(put_back(get_settings().database_url, file))
 
 
+@commands.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--tenant", default="default", help="Whose conversations they become.")
+@click.option("--end-user", help="What they are marked with.")
+@click.option("--dry-run", is_flag=True, help="Say what would be imported, and write nothing.")
+def import_(file: Path, tenant: str, *, end_user: str | None, dry_run: bool) -> None:
+    """Import conversations from another chat program's SQLite FILE.
+
+    Twice is no more than once: what is here already is left as it is.
+    """
+    from cli.importing import import_file
+
+    for line in import_file(file, tenant=tenant, end_user=end_user, dry_run=dry_run):
+        click.echo(line)
+
+
 @commands.command()
 @click.argument("role", type=click.Choice(["api", "worker"]))
 def health(role: str) -> None:

@@ -6,6 +6,7 @@ written together lie together in the index, and it is safe in a URL.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import threading
@@ -41,6 +42,14 @@ def _written(value: int) -> str:
 def new_conversation_id() -> str:
     """A fresh `conv_…`."""
     return "conv_" + _ulid()
+
+
+def imported_conversation_id(place: int, said_first: str) -> str:
+    """The `conv_…` of a conversation of another program, always the same: from its place among the others there, by
+    which it sorts, before all that were made here, and from what was said in it first.
+    """
+    digest = hashlib.sha256(f"{place}\0{said_first}".encode()).digest()
+    return "conv_" + _written((place % (1 << 40)) << 80 | int.from_bytes(digest[:10]))
 
 
 def new_message_id() -> str:

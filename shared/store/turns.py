@@ -91,19 +91,20 @@ class Turn:
         return f"{self.conversation_id}/{self.turn}"
 
 
-def _title_of(content: str) -> str:
+def title_of(content: str) -> str:
+    """What a conversation is called that begins with this."""
     return " ".join(content.split())[:TITLE_CHARS].rstrip()
 
 
 def first_title(connection: Connection, conversation_id: str) -> str | None:
     """The title of a conversation that was given none, or None while no user has said anything."""
     content = messages.first_of_user(connection, conversation_id)
-    return None if content is None else _title_of(content)
+    return None if content is None else title_of(content)
 
 
 def _open(connection: Connection, tenant_id: str, conversation_id: str, *, said: Sequence[Said], now: int) -> Any:
     """Takes the conversation's next turns, one for each message; its row stays locked until the commit."""
-    title = next((_title_of(each.content) for each in said if each.role == "user"), None)
+    title = next((title_of(each.content) for each in said if each.role == "user"), None)
     keys = {"of_tenant": tenant_id, "of_conversation": conversation_id, "now": now, "first_title": title}
     row = connection.execute(_OPEN, {**keys, "more": len(said)}).one_or_none()
     if row is None:
