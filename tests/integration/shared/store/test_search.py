@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
+from shared.database.engine import sqlite_module
 from shared.database.models import DEFAULT_TENANT, conversations, messages
-from shared.database.search_tables import search_documents, search_pending
+from shared.database.search_tables import SECURE_DELETE_VERSION, search_documents, search_pending
 from shared.search_text import words_of
 from shared.store import conversations as conversation_rows
 from shared.store import erasures, search, search_index, turns
@@ -156,11 +157,20 @@ def test_what_is_deleted_is_not_found_and_leaves_nothing_behind(tables: Tables, 
     assert tables.count(search_documents) == 0
     index_all(tables)
     assert tables.count(search_documents) == 0
+    if tables.connection.dialect.name == "sqlite":
+        check_that_nothing_is_left_of("gon", tables)
+
+
+def check_that_nothing_is_left_of(trigram: str, tables: Tables) -> None:
+    """Neither to be found, nor in the bytes of the index where SQLite can see to that."""
     with tables.connection.begin():
-        if tables.connection.dialect.name == "sqlite":
-            tables.connection.execute(text("insert into search_index(search_index) values ('integrity-check')"))
-            left = text("select count(*) from search_index where search_index match '\"gon\"'")
-            assert tables.connection.execute(left).scalar_one() == 0
+        run = tables.connection.exec_driver_sql
+        run("insert into search_index(search_index) values ('integrity-check')")
+        found = run("select count(*) from search_index where search_index match ?", (f'"{trigram}"',))
+        assert found.scalar_one() == 0
+        if sqlite_module().sqlite_version_info >= SECURE_DELETE_VERSION:
+            blocks = run("select block from search_index_data").scalars().all()
+            assert not any(trigram.encode() in block for block in blocks)
 
 
 def test_a_message_that_is_taken_out_is_not_found(tables: Tables, state: str) -> None:
