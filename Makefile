@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults coverage check format check-containers test-containers install install-dev install-local-model lock clean
+.PHONY: help run test test-faults coverage check format check-containers test-containers install install-dev install-local-model lock reference clean
 
 # The first of these that runs and is new enough makes the environment; `make PYTHON=/path/to/python` chooses another.
 PYTHON ?= python3.13 python3.12 python3.14 python3.11 python3
@@ -168,6 +168,9 @@ tests/%/node/node_modules/.package-lock.json: tests/%/node/package-lock.json
 		|| $(BIN)/python -m pip install --quiet --require-hashes --upgrade --target .venv/containers \
 			-r requirements-containers.txt
 	@touch $@
+
+reference: install-dev ## write docs/reference.md anew from the routes
+	$(BIN)/python -m api.reference docs/reference.md
 
 # Newer versions: make lock ARGS=--upgrade
 COMPILE = $(uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -103,10 +103,11 @@ def create_app() -> FastAPI:
         _require_tables(settings)
     except AsyncChatError as error:
         sys.exit(f"asyncchat: {error}")
-    return _application(settings)
+    return application(settings)
 
 
-def _application(settings: Settings) -> FastAPI:
+def application(settings: Settings) -> FastAPI:
+    """The application with these settings; nothing is opened before its lifespan begins."""
     app = FastAPI(
         title="Async Chat API",
         version=version(),

@@ -1,0 +1,63 @@
+"""A link from one page of the project to another leads somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from api.reference import anchor
+
+ROOT = Path(__file__).parents[2]
+FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
+CODE = re.compile(r"`[^`\n]*`")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+ELSEWHERE = re.compile(r"[a-z]+:")
+
+
+def pages() -> list[Path]:
+    """Every page in Markdown that belongs to the project."""
+    # Also those that are about to be added; none of what is installed.
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [ROOT / name for name in listed.stdout.splitlines()]
+
+
+def prose(page: Path) -> str:
+    """Without the fenced programs, where a bracket is no link and a `#` no heading."""
+    return FENCED.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them; it numbers what it meets again."""
+    found: set[str] = set()
+    for heading in HEADING.findall(prose(page)):
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        name = anchor(text)
+        number = 0
+        while (numbered := f"{name}-{number}" if number else name) in found:
+            number += 1
+        found.add(numbered)
+    return found
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_link_of_a_page_leads_somewhere(page: Path) -> None:
+    text = CODE.sub(lambda code: code[0] if "](" not in code[0] else "", prose(page))
+    lost = []
+    for link in (one or other for one, other in LINK.findall(text)):
+        path, _, fragment = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if ELSEWHERE.match(link):
+            continue
+        if not target.exists() or (fragment and fragment not in anchors(target)):
+            lost.append(link)
+    assert lost == []
