@@ -5,43 +5,28 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
 from api.openai_compat.schemas import CreateChatCompletion, CreateResponse, ReasoningSettings
 from api.openai_compat.unsupported import CHAT, RESPONSES, Refusal
+from tests.fixtures.pages import assert_prints_what_it_says, programs
+from tests.fixtures.up import ROOT
 from tests.sdk.node_client import run, why_without_node
 
-PAGE = (Path(__file__).parents[2] / "docs" / "openai.md").read_text()
-# What is printed stands behind the line that prints it, or below the loop that does.
-PRINTED = re.compile(r"^(?:.*(?:print|console\.log)\(.*)?(?:#|//) (.+)$")
+PATH = ROOT / "docs" / "openai.md"
+PAGE = PATH.read_text(encoding="utf-8")
 
 
-def programs(language: str) -> list[str]:
-    """The fenced programs of the page."""
-    found = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert found
-    return found
-
-
-def assert_prints_what_it_says(program: str, printed: str) -> None:
-    """`…` stands for anything."""
-    shown = [match[1] for line in program.splitlines() if (match := PRINTED.match(line))]
-    for expected, line in zip(shown, printed.splitlines(), strict=True):
-        pattern = ".*".join(map(re.escape, expected.split("…")))
-        assert re.fullmatch(pattern, line), f"{line!r} is not {expected!r}"
-
-
-@pytest.mark.parametrize("program", programs("python"))
+@pytest.mark.parametrize("program", programs(PATH, "python"))
 def test_a_program_in_python_prints_what_the_page_says(url: str, program: str) -> None:
     assert_prints_what_it_says(program, run(sys.executable, "-", url=url, given=program))
 
 
 # As in test_node.py: never in CI on Linux.
 @pytest.mark.skipif(why_without_node() is not None, reason=str(why_without_node()))
-@pytest.mark.parametrize("program", programs("js"))
+@pytest.mark.parametrize("program", programs(PATH, "js"))
 def test_a_program_for_node_prints_what_the_page_says(url: str, program: str) -> None:
     assert_prints_what_it_says(program, run("node", "--input-type=module", "-", url=url, given=program))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import ssl
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from shared.webhook_signature import new_secret
 from shared.webhook_targets import AddressInfo, Targets
 from tests.fixtures.chats import Chats
 from tests.fixtures.demo_process import DemoProcess
+from tests.fixtures.pages import programs
 from tests.fixtures.receiver import OK, Behaviour, answers, floods, hangs, receiver, resets, sends
 from tests.fixtures.waiting import until
 from tests.fixtures.workers import running_worker
@@ -278,7 +278,7 @@ async def test_a_delivery_that_is_held_and_that_nobody_works_on_is_sent(
 
 
 async def test_the_receiver_in_the_documentation_receives(database_url: str, hooks: Hooks, tmp_path: Path) -> None:
-    (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (program,) = programs(PAGE, "python")
     port = free_port()
     path = tmp_path / "receiver.py"
     path.write_text(program.replace("9000", str(port)))
