@@ -106,16 +106,17 @@ class OpenRequests:
         Raises:
             TooManyAtOnce: there are as many as there may be.
         """
-        own = self._of_key[key_id]
         bounds = [(identity.tenant_id, self._most_of_tenant)]
         if identity.conversation_id is not None:
             bounds.append((identity.conversation_id, MAX_OF_CONVERSATION))
-        if len(own) >= self._most_of_key or any(self._count[name] >= most for name, most in bounds):
+        held = len(self._of_key.get(key_id, ()))
+        if held >= self._most_of_key or any(self._count[name] >= most for name, most in bounds):
             raise TooManyAtOnce(
                 "As many of your requests are open here as may be at once, streams and waiting ones among them. "
                 "Close some, or try again in a moment."
             )
         request = OpenRequest(identity)
+        own = self._of_key[key_id]
         own.add(request)
         self._count.update(name for name, _ in bounds)
         try:

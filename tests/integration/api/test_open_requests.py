@@ -106,6 +106,9 @@ async def test_a_key_holds_so_many_and_a_place_is_free_when_one_ends(locked: Ser
         assert (await locked.client.get("/models/", headers=other)).status_code == 200
         await held.enter_async_context(_streaming(locked, path, other))
         assert (await locked.client.get("/models/", headers=other)).status_code == 429, "the tenant has three"
+        third = await _new_key(database)
+        assert (await locked.client.get("/models/", headers=_bearer(third.secret))).status_code == 429
+        assert third.row["id"] not in locked.resources.open_requests._of_key, "who was refused is not remembered"
         waiting.cancel()
         await _until_held(locked, made, 1)
         assert (await locked.client.get("/models/", headers=other)).status_code == 200
