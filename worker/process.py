@@ -123,6 +123,8 @@ class WorkerProcess:
 
     def _start_drain(self) -> None:
         if self._drained is None:
+            # At once: a bell may be heard before the task begins.
+            self._slots.claim_no_more()
             self._drained = asyncio.create_task(self._drain(self._settings.drain_seconds), name="drain")
 
     async def _drain(self, seconds: float) -> None:

@@ -88,9 +88,13 @@ class Slots:
         for task in self._running:
             task.cancel()
 
+    def claim_no_more(self) -> None:
+        """From now on no bell brings anything."""
+        self._draining = True
+
     async def drain(self, seconds: float) -> None:
         """Claims nothing more, gives what runs so many seconds to end, and hands the rest back."""
-        self._draining = True
+        self.claim_no_more()
         if self._errands:
             await asyncio.wait(list(self._errands))
         if self._running:

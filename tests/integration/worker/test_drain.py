@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from redis.asyncio import Redis
@@ -95,11 +96,16 @@ async def test_the_worker_signs_off(database: Database, database_url: str, demo:
 async def test_a_bell_that_comes_during_the_drain_claims_nothing(
     database_url: str, chats: Chats, demo: DemoProcess
 ) -> None:
+    """Not even one that is heard in the same breath as the signal, by a loop that had been busy."""
     held, late = await chats.ask_anew(model="demo-1000ms"), ""
     with running_worker(database_url, base_url=demo.base_url, drain_seconds=30) as process:
         await chats.until_status(held, ReplyStatus.IN_PROGRESS)
+        is_asked = threading.Event()
+        process._thread.loop.call_soon_threadsafe(is_asked.wait)
         process.begin_drain()
         late = await chats.ask_anew(model="demo-fast")
-        await asyncio.to_thread(process.answer, 1)
+        heard = asyncio.run_coroutine_threadsafe(process._slots.answer(1), process._thread.loop)
+        is_asked.set()
+        await asyncio.wrap_future(heard)
         await chats.until_status(held, ReplyStatus.COMPLETED)
     assert (await chats.reply(late))["status"] == ReplyStatus.QUEUED
