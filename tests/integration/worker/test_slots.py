@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, RowMapping, insert
 
 from shared.clock import now_ms
+from shared.database import postgresql
 from shared.database.access import Database
 from shared.database.models import DEFAULT_TENANT, messages
 from shared.ids import new_message_id
@@ -21,6 +22,7 @@ from tests.fixtures.chats import Chats
 from tests.fixtures.demo_counts import client_disconnects, open_streams, requests_of
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.locking import locked_against_writing, lose_patience_soon
+from tests.fixtures.raw_model import DONE, chunk, head, raw_model
 from tests.fixtures.waiting import BOUND_SECONDS, until, until_now_is
 from tests.fixtures.workers import running_worker
 from worker import slots
@@ -164,29 +166,28 @@ async def test_a_deleted_conversation_ends_its_generation_and_the_call(
 
 
 async def test_an_answer_is_stored_once_the_database_takes_it_without_asking_again(
-    database_url: str,
-    chats: Chats,
-    demo: DemoProcess,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    database_url: str, chats: Chats, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lose_patience_soon(monkeypatch, seconds=0.2)
-    model = "demo-for-a-locked-database"
-    reply_id = await chats.ask_anew(model=model)
-
-    async def is_asked() -> bool:
-        return await requests_of(demo, model) == 1
+    monkeypatch.setattr(postgresql, "LOCK_TIMEOUT", "200ms")  # A connection has it for life.
+    reply_id = await chats.ask_anew(model="any")
 
     async def has_waited() -> bool:
         return "will store this again" in caplog.text
 
-    with running_worker(database_url, base_url=demo.base_url), caplog.at_level(logging.WARNING):
-        await until(is_asked)
-        with locked_against_writing(database_url):
-            await until(has_waited)
-        reply = await chats.until_ended(reply_id)
-    assert (reply["status"], reply["attempt"]) == (ReplyStatus.COMPLETED, 1)
-    assert await requests_of(demo, model) == 1
+    async with raw_model(head(), chunk("Hi", finish="stop"), DONE, waits=True) as model:
+
+        async def is_asked() -> bool:
+            return len(model.requests) == 1
+
+        with running_worker(database_url, base_url=model.base_url), caplog.at_level(logging.WARNING):
+            await until(is_asked)
+            with locked_against_writing(database_url), pytest.MonkeyPatch.context() as in_a_hurry:
+                lose_patience_soon(in_a_hurry, seconds=0.2)
+                model.may_end.set()
+                await until(has_waited)
+            reply = await chats.until_ended(reply_id)
+        assert (reply["status"], reply["attempt"]) == (ReplyStatus.COMPLETED, 1)
+        assert len(model.requests) == 1
 
 
 async def test_an_unexpected_error_ends_the_reply_after_as_many_calls_as_allowed(
