@@ -15,21 +15,21 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from api import errors
-from api.admission import Admission
-from api.auth import Authenticator
 from api.dependencies import Resources
 from api.edge import Edge
-from api.gate import Gate
+from api.entry.admission import Admission
+from api.entry.auth import Authenticator
+from api.entry.gate import Gate
+from api.entry.open_requests import OpenRequests
+from api.entry.rates import Rates
 from api.live.hub import Hub
 from api.live.shutdown import told_of_shutdown
 from api.live.sse import OpenStreams
-from api.open_requests import OpenRequests
 from api.openai_compat.routes import chat as openai_chat
 from api.openai_compat.routes import conversations as openai_conversations
 from api.openai_compat.routes import models as openai_models
 from api.openai_compat.routes import responses as openai_responses
 from api.openapi_document import DESCRIPTION, TAGS, openapi_document
-from api.rates import Rates
 from api.routes import (
     budgets,
     candidates,
@@ -52,28 +52,28 @@ from api.routes import (
     workers,
 )
 from api.services.backlog import Backlog
-from shared import logging as log_lines
-from shared import tracing
-from shared.aftermath import Aftermath
 from shared.budgets import Budgets
 from shared.clock import now_ms
 from shared.database.access import Database
 from shared.database.engine import open_engine, parse_url, sqlite_path
 from shared.database.schema import require_head
-from shared.doorbell import Doorbell
 from shared.eraser import Eraser
 from shared.errors import AsyncChatError, SettingsError
-from shared.heartbeat import Heartbeat
 from shared.interpreter import collect_rarely, hand_over_quickly
-from shared.metrics import tell_build
-from shared.notices import Notifier
-from shared.redis_client import connect
-from shared.reply_events import LogBounds
+from shared.liveness.aftermath import Aftermath
+from shared.liveness.heartbeat import Heartbeat
+from shared.liveness.sweeper import Sweeper
+from shared.messaging.doorbell import Doorbell
+from shared.messaging.notices import Notifier
+from shared.messaging.redis_client import connect
+from shared.messaging.reply_events import LogBounds
+from shared.observability import logging as log_lines
+from shared.observability import tracing
+from shared.observability.metrics import tell_build
 from shared.search_indexer import SearchIndexer
 from shared.settings import Settings, get_settings
 from shared.store import keys as keys_store
 from shared.store.takeovers import Caps
-from shared.sweeper import Sweeper
 from shared.upkeep import Upkeep
 from shared.version import version
 

@@ -12,24 +12,24 @@ from fastapi import Query
 from redis.asyncio import Redis
 from starlette.requests import Request
 
-from api.admission import Admission
-from api.auth import Authenticator, Identity
+from api.entry.admission import Admission
+from api.entry.auth import Authenticator, Identity
+from api.entry.open_requests import OpenRequests
+from api.entry.rates import Rates
 from api.json_route import body_of
 from api.live.hub import Hub
 from api.live.sse import OpenStreams
-from api.open_requests import OpenRequests
-from api.rates import Rates
 from api.services.backlog import Backlog
 from shared.budgets import Budgets
 from shared.database.access import Database
-from shared.doorbell import Doorbell
 from shared.eraser import Eraser
 from shared.errors import InvalidValue
-from shared.heartbeat import Heartbeat
-from shared.notices import Notifier
+from shared.liveness.heartbeat import Heartbeat
+from shared.liveness.sweeper import Sweeper
+from shared.messaging.doorbell import Doorbell
+from shared.messaging.notices import Notifier
 from shared.settings import Settings
 from shared.store.idempotency import KeyedRequest
-from shared.sweeper import Sweeper
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _PREFERRED_WAIT = re.compile(r"wait=(\d{1,9})", re.IGNORECASE)

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import metrics
 from api.errors import CLIENT_CLOSED_REQUEST, problem_answer
-from shared import logging as log_lines
-from shared import tracing
+from shared.observability import logging as log_lines
+from shared.observability import tracing
 
 access_log = logging.getLogger("api.access")
 log = logging.getLogger(__name__)

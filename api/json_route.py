@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.json_body import read_object
-from shared import logging as log_lines
+from shared.observability import logging as log_lines
 
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 

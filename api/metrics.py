@@ -1,4 +1,4 @@
-"""What only a gateway measures. How to add a metric, and what all processes have: `shared/metrics.py`."""
+"""What only a gateway measures. How to add a metric, and what all processes have: `shared/observability/metrics.py`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared.metrics import SHORT_SECONDS
+from shared.observability.metrics import SHORT_SECONDS
 
 HTTP_REQUESTS = cache(
     Counter("asyncchat_http_requests_total", "Requests, by route and status.", ["method", "route", "status"]).labels

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import RowMapping
 
 from api.cursors import message_cursor
-from shared.delivery_status import DeliveryStatus
 from shared.reply_body import instant, instant_or_none, reply_dict, usage_dict
 from shared.reply_status import LIVE
+from shared.webhooks.delivery_status import DeliveryStatus
 
 if TYPE_CHECKING:
     from api.services.reading import ConversationView

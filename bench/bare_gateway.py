@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from shared.reply_events import CHANNEL
+from shared.messaging.reply_events import CHANNEL
 
 _queues: dict[bytes, asyncio.Queue[bytes]] = {}
 

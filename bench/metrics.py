@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from api import metrics as of_gateways
 from bench.installation import machine
-from shared import metrics
+from shared.observability import metrics
 from shared.reply_status import AttemptOutcome, ReplyStatus
 from worker import metrics as of_workers
 

@@ -13,10 +13,10 @@ import sys
 import time
 
 from bench.rows import claimed_replies
-from shared import redis_client
 from shared.database.access import Database
-from shared.notices import Notifier
-from shared.reply_events import Cursor, delta, started
+from shared.messaging import redis_client
+from shared.messaging.notices import Notifier
+from shared.messaging.reply_events import Cursor, delta, started
 from shared.settings import get_settings
 from shared.store.claims import Claim
 

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from shared.clock import now_ms
 from shared.database.access import Database
 from shared.database.models import DEFAULT_TENANT
-from shared.heartbeat import Heartbeat
 from shared.ids import new_conversation_id
+from shared.liveness.heartbeat import Heartbeat
 from shared.store import claims, conversations, turns
 from shared.store.claims import Claim
 from shared.store.turns import Ask

@@ -27,13 +27,13 @@ from bench.rows import claimed_replies
 from cli.child_commands import python_module
 from cli.file_limit import raise_file_limit
 from cli.ports import free_port
-from shared import redis_client
 from shared.clock import now_ms
 from shared.database.access import Database
 from shared.ending import Ending, Sent
 from shared.interpreter import hand_over_quickly
-from shared.notices import Notifier
-from shared.reply_events import Cursor, moved
+from shared.messaging import redis_client
+from shared.messaging.notices import Notifier
+from shared.messaging.reply_events import Cursor, moved
 from shared.reply_status import ReplyStatus
 from shared.store import moves
 from shared.store.claims import Claim

@@ -18,8 +18,8 @@ from shared.clock import now_ms
 from shared.crash_points import crash_point
 from shared.database.access import Database
 from shared.errors import NotFound, StorageError
-from shared.notices import Notifier
-from shared.reply_events import log_key
+from shared.messaging.notices import Notifier
+from shared.messaging.reply_events import log_key
 from shared.store import erasures
 from shared.store.erasures import Erased, Logs
 from shared.store.prompts import USUAL_TOKENS

@@ -13,9 +13,9 @@ from celery import signals
 from celery.concurrency.thread import TaskPool as ThreadPool
 from celery.utils.imports import symbol_by_name
 
-from shared.doorbell import WORKER_TIMEOUT_SECONDS, make_celery
 from shared.errors import AsyncChatError, SettingsError
-from shared.logging import configure
+from shared.messaging.doorbell import WORKER_TIMEOUT_SECONDS, make_celery
+from shared.observability.logging import configure
 from shared.settings import get_settings
 from worker import tasks
 from worker.process import WorkerProcess

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from shared import logging as log_lines
-from shared import tracing
 from shared.clock import now_ms
 from shared.ending import Failure, Usage
-from shared.metrics import ATTEMPTS, FINISHED, NO_CODE
+from shared.observability import logging as log_lines
+from shared.observability import tracing
+from shared.observability.metrics import ATTEMPTS, FINISHED, NO_CODE
+from shared.observability.tracing import Attributes, Noted
 from shared.reply_status import AttemptOutcome, ReplyStatus
 from shared.settings import Settings
 from shared.store.claims import Claim
-from shared.tracing import Attributes, Noted
 from worker import metrics
 from worker.model_client import Finished
 

@@ -21,13 +21,13 @@ from shared.clock import now_ms
 from shared.crash_points import crash_point
 from shared.database.access import Database
 from shared.errors import StorageError
-from shared.heartbeat import Heartbeat
+from shared.liveness.heartbeat import Heartbeat
 from shared.store import delivery_claims, webhook_endpoints
 from shared.store.claims import ProcessGone
 from shared.store.delivery_claims import Delivery, Trial
 from shared.store.moves import Lost
-from shared.webhook_events import TEST
-from shared.webhook_signature import signature_headers
+from shared.webhooks.events import TEST
+from shared.webhooks.signature import signature_headers
 from worker import metrics
 from worker.webhook_client import Answer, NotSent, WebhookClient
 

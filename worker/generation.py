@@ -17,7 +17,7 @@ from shared.crash_points import crash_point
 from shared.database.access import Database
 from shared.ending import TOO_LATE, Ending, Failure, Usage
 from shared.errors import StorageError
-from shared.notices import Notifier
+from shared.messaging.notices import Notifier
 from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyError, ReplyStatus
 from shared.settings import Settings
 from shared.store import moves, prompts

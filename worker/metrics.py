@@ -1,4 +1,4 @@
-"""What only a worker measures. How to add a metric, and what all processes have: `shared/metrics.py`."""
+"""What only a worker measures. How to add a metric, and what all processes have: `shared/observability/metrics.py`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared.metrics import LONG_SECONDS, SHORT_SECONDS
+from shared.observability.metrics import LONG_SECONDS, SHORT_SECONDS
 
 SLOTS = Gauge("asyncchat_slots", "Room for generations, by whether it is used; none is free while draining.", ["state"])
 QUEUE_WAIT = Histogram(

@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from shared.errors import SettingsError
-from shared.metrics import CONTENT_TYPE, exposition, is_metrics_token
+from shared.observability.metrics import CONTENT_TYPE, exposition, is_metrics_token
 from shared.settings import Settings
 
 PATH = "/metrics"

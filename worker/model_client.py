@@ -12,9 +12,9 @@ import aiohttp
 import httpx2
 from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient, OpenAIError
 
-from shared import tracing
 from shared.ending import Usage
 from shared.models_file import Upstream
+from shared.observability import tracing
 from shared.settings import Settings
 from worker.model_failure import ModelFailure, cut_off, empty, malformed, of_exception, timed_out
 from worker.model_text import storable

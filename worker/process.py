@@ -6,21 +6,22 @@ import asyncio
 
 from redis.asyncio import Redis
 
-from shared import redis_client, tracing
-from shared.aftermath import Aftermath
 from shared.database.access import Database
 from shared.database.schema import require_head
-from shared.doorbell import Doorbell
-from shared.heartbeat import Heartbeat
 from shared.interpreter import hand_over_quickly
-from shared.metrics import tell_build
-from shared.notices import CHANNEL_PREFIX, STOPS, Notifier
-from shared.reply_events import LogBounds
+from shared.liveness.aftermath import Aftermath
+from shared.liveness.heartbeat import Heartbeat
+from shared.liveness.sweeper import Sweeper
+from shared.messaging import redis_client
+from shared.messaging.doorbell import Doorbell
+from shared.messaging.notices import CHANNEL_PREFIX, STOPS, Notifier
+from shared.messaging.reply_events import LogBounds
+from shared.messaging.subscription import Subscription
+from shared.observability import tracing
+from shared.observability.metrics import tell_build
 from shared.settings import Settings
 from shared.store.takeovers import Caps
-from shared.subscription import Subscription
-from shared.sweeper import Sweeper
-from shared.webhook_targets import Targets
+from shared.webhooks.targets import Targets
 from worker.deliveries import Deliveries
 from worker.generation import Workbench
 from worker.loop import LoopThread

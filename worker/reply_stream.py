@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
-from shared import reply_events
 from shared.ending import NOTHING_SENT, Sent
-from shared.notices import Notifier
-from shared.reply_events import Cursor
+from shared.messaging import reply_events
+from shared.messaging.notices import Notifier
+from shared.messaging.reply_events import Cursor
 from shared.reply_status import ReplyStatus
 from shared.store.claims import Claim
 

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from shared.clock import now_ms
 from shared.crash_points import crash_point
-from shared.doorbell import Doorbell
 from shared.errors import StorageError
-from shared.heartbeat import Heartbeat
+from shared.liveness.heartbeat import Heartbeat
+from shared.messaging.doorbell import Doorbell
 from shared.reply_status import AttemptOutcome
 from shared.store import claims, moves, stops, takeovers
 from shared.store.claims import Claim, ProcessGone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import Celery
 
-from shared.doorbell import TASK
+from shared.messaging.doorbell import TASK
 from worker.process import WorkerProcess
 
 _served: list[WorkerProcess] = []

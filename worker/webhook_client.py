@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from shared.webhook_targets import AddressInfo, TargetRefused, Targets, address_of
+from shared.webhooks.targets import AddressInfo, TargetRefused, Targets, address_of
 from worker.model_text import storable
 from worker.retry_after import seconds_of
 

@@ -15,7 +15,7 @@ from api.rendering import conversation_dict, conversation_head, message_dict
 from api.services import reading
 from api.services.reading import ConversationView
 from shared.errors import NotFound
-from shared.reply_events import Cursor
+from shared.messaging.reply_events import Cursor
 from shared.store import replies
 
 NEWEST_MESSAGES = 50

@@ -16,10 +16,10 @@ from redis.exceptions import RedisError
 from api.dependencies import Resources
 from api.rendering import Row
 from api.services import reading
-from shared import reply_events
 from shared.errors import NotFound
+from shared.messaging import reply_events
+from shared.messaging.reply_events import FIRST, READ_AT_ONCE, Cursor, Event, EventKind
 from shared.reply_body import reply_dict
-from shared.reply_events import FIRST, READ_AT_ONCE, Cursor, Event, EventKind
 from shared.reply_status import ReplyStatus
 
 log = logging.getLogger(__name__)

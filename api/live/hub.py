@@ -14,14 +14,14 @@ from contextlib import asynccontextmanager
 from api import metrics
 from api.live.listener import Listener
 from api.live.watch import Watch
-from shared import notices, reply_events
 from shared.background import end
 from shared.database.access import Database
 from shared.errors import StorageError
-from shared.notices import CHANNEL_PREFIX
-from shared.reply_events import Event
+from shared.messaging import notices, reply_events
+from shared.messaging.notices import CHANNEL_PREFIX
+from shared.messaging.reply_events import Event
+from shared.messaging.subscription import Subscription
 from shared.store import conversations
-from shared.subscription import Subscription
 
 log = logging.getLogger(__name__)
 

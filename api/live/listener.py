@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from shared.reply_events import Event
+from shared.messaging.reply_events import Event
 
 # What may wait for a slow reader. Beyond it the reader gets the state from the database instead of every step to it.
 MAX_BACKLOG_BYTES = 256 * 1024

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api import metrics
-from api.open_requests import OpenRequest
+from api.entry.open_requests import OpenRequest
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from api.live.sse import PING, Tell, frame
 from api.rendering import Row, message_dict
 from api.services import reading
 from shared.errors import NotFound, StorageError
-from shared.reply_events import Cursor
+from shared.messaging.reply_events import Cursor
 from shared.reply_status import ReplyStatus
 from shared.store.turns import Turn
 

@@ -11,9 +11,9 @@ from api.openai_compat.objects import reply_id_of
 from api.openai_compat.schemas import CreateChatCompletion, CreateResponse, TextFormat
 from api.services.replies import deadline_ms
 from api.services.responses import Place
-from shared import tracing
 from shared.errors import InvalidValue
 from shared.ids import is_id
+from shared.observability import tracing
 from shared.settings import Settings
 from shared.store.turns import Ask, Said
 

@@ -21,7 +21,7 @@ from api.openai_compat.events import DONE
 from api.rendering import Row
 from api.services import reading
 from shared.errors import NotFound
-from shared.reply_events import EventKind
+from shared.messaging.reply_events import EventKind
 from shared.store.turns import Turn
 
 _BROKEN = "The model's answer broke off and was begun anew, which a stream of chunks cannot show. Ask again."

@@ -20,7 +20,7 @@ from api.openai_compat.events import DONE, Story, Teller, retell
 from api.rendering import Row, is_live
 from api.services import responses
 from shared.errors import NotFound, StorageError
-from shared.reply_events import EventKind
+from shared.messaging.reply_events import EventKind
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.dependencies import resources_of
 from api.json_route import JsonRoute
 from api.routes.documentation import Documented
-from shared import metrics
+from shared.observability import metrics
 
 METRICS_PATH = "/metrics"
 _ANSWER: Documented = {

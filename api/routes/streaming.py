@@ -15,7 +15,7 @@ from api.live.sse import EventStreamAnswer
 from api.live.streams import ReplyStream, Stream, TurnStream
 from api.routes.documentation import EVENTS, Documented, problems
 from shared.errors import TooManyStreams
-from shared.reply_events import Cursor
+from shared.messaging.reply_events import Cursor
 
 _HEADER = "last-event-id"
 # Eight candidates, and some that were regenerated.

@@ -27,7 +27,7 @@ from api.schemas.webhooks import (
     WebhookPage,
 )
 from api.services import webhooks
-from shared.delivery_status import DeliveryStatus
+from shared.webhooks.delivery_status import DeliveryStatus
 
 router = APIRouter(route_class=JsonRoute, tags=["Webhooks"])
 

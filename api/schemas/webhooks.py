@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas.requests import MAX_OVERLAP_SECONDS, Finite
 from api.schemas.responses import Instant
-from shared.delivery_status import DeliveryStatus, DisabledBecause
-from shared.webhook_events import DEFAULT_EVENTS, WebhookEvent
-from shared.webhook_targets import MAX_URL_CHARS
+from shared.webhooks.delivery_status import DeliveryStatus, DisabledBecause
+from shared.webhooks.events import DEFAULT_EVENTS, WebhookEvent
+from shared.webhooks.targets import MAX_URL_CHARS
 
 MAX_DESCRIPTION_CHARS = 500
 

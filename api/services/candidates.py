@@ -13,9 +13,10 @@ from api.schemas.requests import RegenerateBody, RetryBody
 from api.services import reading
 from api.services.keyed_write import Making, write_once
 from api.services.replies import Patience, deadline_ms, ring, tell_stopped, turn_finder, wait_for_reply
-from shared import reply_events, tracing
 from shared.clock import now_ms
-from shared.reply_events import Cursor
+from shared.messaging import reply_events
+from shared.messaging.reply_events import Cursor
+from shared.observability import tracing
 from shared.reply_status import ReplyStatus
 from shared.store import attempts, candidates, claims, stops
 from shared.store.candidates import Again

@@ -17,12 +17,12 @@ from api.rendering import Row, is_live
 from api.schemas.requests import AskBody
 from api.services import reading
 from api.services.keyed_write import Making, write_once
-from shared import logging as log_lines
-from shared import tracing
 from shared.clock import now_ms
 from shared.crash_points import crash_point
 from shared.errors import NotFound
-from shared.metrics import FINISHED, NO_CODE
+from shared.observability import logging as log_lines
+from shared.observability import tracing
+from shared.observability.metrics import FINISHED, NO_CODE
 from shared.reply_status import ReplyStatus
 from shared.settings import Settings
 from shared.store import replies, turns

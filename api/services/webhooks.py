@@ -12,13 +12,13 @@ from api.rendering import Row
 from api.schemas.webhooks import ChangeWebhookBody, CreateWebhookBody
 from api.services.keyed_write import Making, write_once
 from shared.clock import now_ms
-from shared.delivery_status import DeliveryStatus, DisabledBecause
 from shared.errors import Conflict, InvalidValue, NotFound
 from shared.ids import new_webhook_id
 from shared.store import webhook_deliveries, webhook_endpoints
 from shared.store.idempotency import KeyedRequest
-from shared.webhook_signature import new_secret
-from shared.webhook_targets import TargetRefused, Targets
+from shared.webhooks.delivery_status import DeliveryStatus, DisabledBecause
+from shared.webhooks.signature import new_secret
+from shared.webhooks.targets import TargetRefused, Targets
 
 # Each end of a reply is written once more for each endpoint.
 MAX_ENDPOINTS = 20

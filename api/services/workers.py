@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from api.dependencies import Resources
 from api.rendering import Row
-from shared.heartbeat import BEAT_SECONDS
+from shared.liveness.heartbeat import BEAT_SECONDS
 from shared.store import workers
 
 # Three beats; a busy database may hold up one.

@@ -14,7 +14,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from shared import metrics
 from shared.database.engine import (
     SqliteMode,
     checkpoint_sqlite,
@@ -28,6 +27,7 @@ from shared.database.engine import (
 from shared.database.file_lock import FileLock
 from shared.database.writer import Writer
 from shared.errors import SettingsError, StorageError, StorageUnavailable
+from shared.observability import metrics
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -20,11 +20,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError, SQLAlchemyError
 
-from shared import metrics
 from shared.database import postgresql
 from shared.database.engine import first_line
 from shared.database.file_lock import FileLock
 from shared.errors import OutcomeUnknown, StorageBusy, StorageError, StorageUnavailable
+from shared.observability import metrics
 
 log = logging.getLogger(__name__)
 

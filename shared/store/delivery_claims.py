@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, Update, and_, bindparam, exists, func, select, update
 
 from shared.database.models import is_pending, is_running, webhook_deliveries, webhook_endpoints, workers
-from shared.delivery_status import DeliveryStatus, DisabledBecause
 from shared.store import webhook_endpoints as endpoint_rows
 from shared.store import workers as worker_rows
 from shared.store.claims import ProcessGone
 from shared.store.moves import Lost
+from shared.webhooks.delivery_status import DeliveryStatus, DisabledBecause
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from sqlalchemy import (
     update,
 )
 
-from shared import reply_events
 from shared.clock import now_ms
 from shared.database.models import (
     attempts,
@@ -38,7 +37,8 @@ from shared.database.models import (
 )
 from shared.errors import NotFound
 from shared.ids import new_erasure_id
-from shared.reply_events import Cursor, Event
+from shared.messaging import reply_events
+from shared.messaging.reply_events import Cursor, Event
 from shared.reply_status import LIVE, ReplyStatus
 from shared.store import budgets, prompts, usage
 from shared.store import conversations as conversation_rows

@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, case, func, literal, select, update
 
-from shared import reply_events
 from shared.database.models import is_live, replies
 from shared.errors import NotFound
-from shared.reply_events import Cursor, Event
+from shared.messaging import reply_events
+from shared.messaging.reply_events import Cursor, Event
 from shared.reply_status import IncompleteReason, ReplyStatus, StopRequest
 from shared.store import conversations as conversation_rows
 from shared.store import moves

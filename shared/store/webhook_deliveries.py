@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, literal_column, or_, select, update
 
 from shared.database.models import conversations, webhook_deliveries, webhook_endpoints
-from shared.delivery_status import DeliveryStatus
 from shared.ids import first_delivery_id, new_delivery_id
 from shared.reply_status import ReplyStatus
 from shared.store import replies
-from shared.webhook_events import TEST, events_of, reply_body, test_body
+from shared.webhooks.delivery_status import DeliveryStatus
+from shared.webhooks.events import TEST, events_of, reply_body, test_body
 
 _INSERT = insert(webhook_deliveries)
 # What is said in ephemeral conversations is kept nowhere else either.

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from shared.database.models import webhook_endpoints
-from shared.delivery_status import DisabledBecause
+from shared.webhooks.delivery_status import DisabledBecause
 
 _OF_TENANT = select(webhook_endpoints).where(webhook_endpoints.c.tenant_id == bindparam("of_tenant"))
 _ONE = _OF_TENANT.where(webhook_endpoints.c.id == bindparam("endpoint_id"))

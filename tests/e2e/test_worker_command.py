@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.database.access import Database
-from shared.doorbell import QUEUE, Doorbell
+from shared.messaging.doorbell import QUEUE, Doorbell
 from shared.reply_status import ReplyStatus
 from shared.store import workers
 from tests.fixtures.celery_worker import CeleryWorker

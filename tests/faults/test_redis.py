@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
-from shared.doorbell import QUEUE
-from shared.notices import channel
+from shared.messaging.doorbell import QUEUE
+from shared.messaging.notices import channel
 from shared.reply_status import ReplyStatus
 from tests.faults.asking import Client
 from tests.faults.installation import Installation

@@ -8,7 +8,7 @@ import random
 import httpx2
 import pytest
 
-from shared.doorbell import Doorbell
+from shared.messaging.doorbell import Doorbell
 from tests.faults.asking import Client
 from tests.faults.installation import Installation
 from tests.faults.judging import judge

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from cli.child_commands import celery_worker_arguments, python_module
-from shared.heartbeat import EXIT_STUCK
+from shared.liveness.heartbeat import EXIT_STUCK
 from tests.faults.asking import Client
 from tests.faults.installation import Installation
 from tests.faults.judging import judge

@@ -17,7 +17,7 @@ from shared.clock import now_ms
 from shared.database.access import Database
 from shared.ending import Ending, Failure, Usage
 from shared.ids import new_process_id
-from shared.notices import channel
+from shared.messaging.notices import channel
 from shared.reply_status import AttemptOutcome, ReplyError, ReplyStatus
 from shared.settings import get_settings
 from shared.store import claims, moves, workers

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import orjson
 from redis.asyncio import Redis
 
-from shared.doorbell import QUEUE
-from shared.notices import CHANNEL_PREFIX, STOPS
+from shared.messaging.doorbell import QUEUE
+from shared.messaging.notices import CHANNEL_PREFIX, STOPS
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import BOUND_SECONDS, until
 

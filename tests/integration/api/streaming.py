@@ -13,13 +13,13 @@ from redis.asyncio import Redis
 
 from api.app import create_app
 from api.http_protocol import BoundedHttp
-from shared.aftermath import Aftermath
 from shared.background import end
 from shared.clock import now_ms
 from shared.database.access import Database
 from shared.ending import Ending, Failure, Usage
-from shared.notices import Notifier
-from shared.reply_events import DEFAULT_BOUNDS, LogBounds
+from shared.liveness.aftermath import Aftermath
+from shared.messaging.notices import Notifier
+from shared.messaging.reply_events import DEFAULT_BOUNDS, LogBounds
 from shared.reply_status import AttemptOutcome, ReplyError, ReplyStatus
 from shared.settings import get_settings
 from shared.store import moves, takeovers, workers

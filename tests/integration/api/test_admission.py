@@ -7,7 +7,7 @@ import asyncio
 import httpx2
 import pytest
 
-from api import admission
+from api.entry import admission
 from tests.fixtures.waiting import until
 from tests.integration.api.gateway import Gateway, PlayedWorker, running_gateway
 

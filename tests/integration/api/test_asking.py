@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.clock import now_ms
-from shared.doorbell import QUEUE
+from shared.messaging.doorbell import QUEUE
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until
 from tests.integration.api.gateway import LONG_SECONDS, Gateway, PlayedWorker, running_gateway, still_waits

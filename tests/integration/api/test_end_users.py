@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from shared import eraser
 from shared.database.access import Database
-from shared.reply_events import log_key
+from shared.messaging.reply_events import log_key
 from shared.store import erasures, usage
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until

@@ -14,7 +14,7 @@ from api.live.hub import Hub
 from api.live.watch import Watch
 from shared.clock import now_ms
 from shared.database.access import Database
-from shared.notices import channel
+from shared.messaging.notices import channel
 from shared.store import conversations
 from tests.fixtures.chats import Chats
 from tests.fixtures.valkey import Valkey

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from starlette.routing import Route
 
-from api import auth
+from api.entry import auth
 from api.schemas.webhooks import CreateWebhookBody
 from api.services import webhooks
 from api.services.keys import make

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from api import auth, open_requests
+from api.entry import auth, open_requests
 from api.services.keys import MadeKey, make
 from shared.api_keys import ALL_SCOPES, Scope
 from shared.clock import now_ms

@@ -8,12 +8,12 @@ from contextlib import nullcontext
 import httpx2
 import pytest
 
-from api import rates
-from api.rates import Kind
+from api.entry import rates
+from api.entry.rates import Kind
 from api.services.keys import make
 from shared.api_keys import ALL_SCOPES
 from shared.database.access import Database
-from shared.redis_client import SOCKET_TIMEOUT_SECONDS
+from shared.messaging.redis_client import SOCKET_TIMEOUT_SECONDS
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until
 from tests.integration.api.gateway import Gateway, running_gateway

@@ -9,8 +9,8 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from shared import reply_events
 from shared.database.access import Database
+from shared.messaging import reply_events
 from tests.fixtures.valkey import Valkey
 from tests.integration.api.streaming import ServedGateway, StreamingWorker, streaming_worker
 

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
-from shared.notices import channel
+from shared.messaging.notices import channel
 from tests.fixtures.databases import Databases
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until

@@ -16,7 +16,7 @@ import pytest
 
 from api.live import hub as hub_module
 from shared.database.access import Database
-from shared.reply_events import LogBounds
+from shared.messaging.reply_events import LogBounds
 from tests.fixtures.event_stream import EventReader, Transcript, listening, parse
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import BOUND_SECONDS, until

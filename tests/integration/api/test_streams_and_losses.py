@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from api.live.following import Follower
-from shared import reply_events
 from shared.database.access import Database
 from shared.errors import StorageError
+from shared.messaging import reply_events
 from shared.reply_status import ReplyStatus
 from tests.fixtures.event_stream import EventReader, Told, Transcript, listening
 from tests.fixtures.valkey import Valkey

@@ -154,7 +154,7 @@ def beating(database_url: str) -> Iterator[None]:
     """A process that beats in the database under test."""
     program = """if True:
         import asyncio, sys
-        from shared import heartbeat
+        from shared.liveness import heartbeat
         from shared.database.access import Database
         async def main():
             heartbeat.BEAT_SECONDS = 0.05

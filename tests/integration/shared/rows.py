@@ -19,8 +19,8 @@ from shared.store import claims, conversations, turns, webhook_endpoints, worker
 from shared.store.claims import Claim
 from shared.store.takeovers import Caps
 from shared.store.turns import Ask
-from shared.webhook_events import DEFAULT_EVENTS
-from shared.webhook_signature import new_secret
+from shared.webhooks.events import DEFAULT_EVENTS
+from shared.webhooks.signature import new_secret
 
 P = ParamSpec("P")
 T = TypeVar("T")

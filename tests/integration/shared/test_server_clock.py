@@ -10,14 +10,14 @@ from types import SimpleNamespace
 import pytest
 
 from shared import clock
-from shared import heartbeat as heartbeat_module
 from shared.clock import TOLERATED_MS, now_ms
 from shared.database.access import Database
 from shared.database.models import workers
-from shared.heartbeat import Heartbeat
+from shared.liveness import heartbeat as heartbeat_module
+from shared.liveness.heartbeat import Heartbeat
+from shared.liveness.sweeper import Sweeper
 from shared.store import workers as worker_rows
 from shared.store.takeovers import Moved
-from shared.sweeper import Sweeper
 from tests.integration.shared.rows import CAPS, Tables
 from tests.integration.shared.waiting import eventually
 

@@ -17,7 +17,7 @@ from shared.database.models import DEFAULT_TENANT, conversations, idempotency_ke
 from shared.eraser import Eraser
 from shared.errors import StorageBusy
 from shared.ids import first_delivery_id, new_conversation_id, new_webhook_id
-from shared.notices import Notifier
+from shared.messaging.notices import Notifier
 from shared.store import conversations as conversation_rows
 from shared.store import erasures, idempotency, space, turns, webhook_endpoints
 from shared.store.idempotency import KeyedRequest

@@ -25,9 +25,9 @@ from shared.ids import new_webhook_id
 from shared.store import delivery_claims
 from shared.store import webhook_deliveries as delivery_rows
 from shared.store import webhook_endpoints as endpoint_rows
-from shared.webhook_events import DEFAULT_EVENTS
-from shared.webhook_signature import new_secret
-from shared.webhook_targets import AddressInfo, Targets
+from shared.webhooks.events import DEFAULT_EVENTS
+from shared.webhooks.signature import new_secret
+from shared.webhooks.targets import AddressInfo, Targets
 from tests.fixtures.chats import Chats
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.pages import programs

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from shared.database.access import Database
 from shared.database.models import replies
-from shared.doorbell import QUEUE
+from shared.messaging.doorbell import QUEUE
 from shared.reply_status import ReplyStatus
 from shared.store import workers
 from tests.fixtures.chats import Chats

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from shared import heartbeat
 from shared.clock import now_ms
 from shared.database.access import Database
 from shared.database.models import DEFAULT_TENANT
-from shared.notices import CHANNEL_PREFIX, STOPS
-from shared.reply_events import log_key
+from shared.liveness import heartbeat
+from shared.messaging.notices import CHANNEL_PREFIX, STOPS
+from shared.messaging.reply_events import log_key
 from shared.reply_status import OnBusy, ReplyStatus
 from shared.store import candidates, stops, turns
 from shared.store.turns import Ask

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from api.live.listener import MAX_BACKLOG_BYTES, Listener
-from shared import reply_events
-from shared.reply_events import Cursor, Event
+from shared.messaging import reply_events
+from shared.messaging.reply_events import Cursor, Event
 
 pytestmark = pytest.mark.anyio
 

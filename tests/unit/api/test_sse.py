@@ -12,8 +12,8 @@ from starlette.types import Message
 
 from api.live import sse
 from api.live.sse import PING, EventStreamAnswer, OpenStreams, frame
-from shared import reply_events
-from shared.reply_events import Cursor
+from shared.messaging import reply_events
+from shared.messaging.reply_events import Cursor
 
 pytestmark = pytest.mark.anyio
 

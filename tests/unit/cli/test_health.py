@@ -13,7 +13,7 @@ from cli.health import Unhealthy, check_api, check_worker
 from cli.readiness import Readiness
 from shared.clock import now_ms
 from shared.database.access import Database
-from shared.heartbeat import Heartbeat
+from shared.liveness.heartbeat import Heartbeat
 from shared.settings import get_settings
 from shared.store import workers
 
@@ -52,7 +52,7 @@ def test_a_gateway_that_is_not_ready_is_not_healthy(monkeypatch: pytest.MonkeyPa
 @pytest.mark.anyio
 async def test_a_worker_whose_beat_moves_is_healthy(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "BEAT_BOUND_SECONDS", 30)
-    monkeypatch.setattr("shared.heartbeat.BEAT_SECONDS", 0.1)
+    monkeypatch.setattr("shared.liveness.heartbeat.BEAT_SECONDS", 0.1)
     heartbeat = Heartbeat(database, "worker")
     await heartbeat.start()
     try:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.ending import NOTHING_SENT
-from shared.notices import Notifier
-from shared.redis_client import connect
-from shared.reply_events import Cursor, Event, EventKind
+from shared.messaging.notices import Notifier
+from shared.messaging.redis_client import connect
+from shared.messaging.reply_events import Cursor, Event, EventKind
 from shared.reply_status import ReplyStatus
 from shared.store.claims import Claim
 from tests.fixtures.waiting import until

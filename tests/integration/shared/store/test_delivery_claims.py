@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import RowMapping
 
 from shared.database.models import DEFAULT_TENANT, webhook_deliveries, webhook_endpoints
-from shared.delivery_status import DeliveryStatus, DisabledBecause
 from shared.store import delivery_claims, workers
 from shared.store import webhook_deliveries as deliveries
 from shared.store.claims import ProcessGone
 from shared.store.delivery_claims import Delivery, Trial
 from shared.store.moves import Lost
+from shared.webhooks.delivery_status import DeliveryStatus, DisabledBecause
 from tests.integration.shared.rows import NOW, Tables
 
 WENT_WRONG = Trial("The receiver answered with HTTP 500.", 500, "boom")

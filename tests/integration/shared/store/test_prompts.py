@@ -7,7 +7,7 @@ import pytest
 from shared.clock import now_ms
 from shared.database.access import Database
 from shared.ending import Ending
-from shared.heartbeat import Heartbeat
+from shared.liveness.heartbeat import Heartbeat
 from shared.reply_status import ReplyStatus
 from shared.store import claims, moves, prompts
 from shared.store.claims import Claim

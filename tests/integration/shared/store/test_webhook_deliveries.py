@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import RowMapping
 
 from shared.database.models import DEFAULT_TENANT, webhook_deliveries
-from shared.delivery_status import DeliveryStatus
 from shared.ending import Ending
 from shared.ids import first_delivery_id, is_id
 from shared.reply_status import OnCrash, StopRequest
 from shared.store import erasures, moves, replies, stops, takeovers
 from shared.store import webhook_deliveries as deliveries
 from shared.store import webhook_endpoints as endpoints
+from shared.webhooks.delivery_status import DeliveryStatus
 from tests.integration.shared.rows import CAPS, COMPLETED, CUT_SHORT, MINUTE, NOW, Tables
 
 LATE = NOW + 10 * MINUTE

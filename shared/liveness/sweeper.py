@@ -15,12 +15,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from shared import metrics
 from shared.clock import now_ms
 from shared.crash_points import crash_point
 from shared.database.access import Database
 from shared.errors import StorageError
-from shared.heartbeat import Heartbeat
+from shared.liveness.heartbeat import Heartbeat
+from shared.observability import metrics
 from shared.reply_status import AttemptOutcome
 from shared.store import delivery_claims, takeovers, workers
 from shared.store.moves import Lost

@@ -10,15 +10,15 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import text
 
-from shared import heartbeat as heartbeat_module
-from shared import sweeper as sweeper_module
 from shared.database.access import Database
 from shared.database.models import workers
-from shared.heartbeat import Heartbeat
+from shared.liveness import heartbeat as heartbeat_module
+from shared.liveness import sweeper as sweeper_module
+from shared.liveness.heartbeat import Heartbeat
+from shared.liveness.sweeper import OVERDUE_AT_ONCE, Sweeper
 from shared.reply_status import ReplyStatus
 from shared.store import workers as worker_rows
 from shared.store.takeovers import Moved
-from shared.sweeper import OVERDUE_AT_ONCE, Sweeper
 from tests.integration.shared.rows import CAPS, NOW, Tables
 from tests.integration.shared.waiting import eventually
 

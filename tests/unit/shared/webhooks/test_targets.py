@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from shared.webhook_targets import TargetRefused, Targets
+from shared.webhooks.targets import TargetRefused, Targets
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from shared import metrics
+from shared.observability import metrics
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)

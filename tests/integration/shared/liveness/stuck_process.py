@@ -11,8 +11,8 @@ import logging
 import sys
 import threading
 
-from shared import heartbeat
-from shared.heartbeat import Watchdog
+from shared.liveness import heartbeat
+from shared.liveness.heartbeat import Watchdog
 
 TURNS = 100
 

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared import heartbeat as heartbeat_module
 from shared.database.access import Database
 from shared.errors import StorageBusy
-from shared.heartbeat import EXIT_STUCK, Heartbeat, Watchdog
 from shared.ids import is_id
+from shared.liveness import heartbeat as heartbeat_module
+from shared.liveness.heartbeat import EXIT_STUCK, Heartbeat, Watchdog
 from shared.store import workers
 from tests.fixtures.locking import locked_against_writing, lose_patience_soon
 from tests.integration.shared.waiting import eventually
@@ -143,7 +143,7 @@ def test_a_watchdog_ends_with_its_loop() -> None:
 
 
 def run(what: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.integration.shared.stuck_process", what]
+    command = [sys.executable, "-m", "tests.integration.shared.liveness.stuck_process", what]
     return subprocess.Popen(command, stderr=subprocess.PIPE)
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import reply_events
-from shared.reply_events import FIRST, Cursor, Event, EventKind
+from shared.messaging import reply_events
+from shared.messaging.reply_events import FIRST, Cursor, Event, EventKind
 from shared.reply_status import ReplyStatus
 
 cursors = st.builds(Cursor, st.integers(0, 10**10 - 1), st.integers(0, 10**10 - 1))

@@ -41,7 +41,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00.000Z INFO shared.sweeper: message key=value`."""
+    """`2026-01-31T12:00:00.000Z INFO shared.liveness.sweeper: message key=value`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as one line, whatever words from outside it carries, and its traceback below it."""

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from shared import notices, redis_client
-from shared.notices import Notifier, channel
+from shared.messaging import notices, redis_client
+from shared.messaging.notices import Notifier, channel
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import BOUND_SECONDS
 from tests.integration.shared.waiting import eventually

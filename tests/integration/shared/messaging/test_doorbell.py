@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from shared import doorbell as doorbell_module
-from shared.doorbell import QUEUE, SENDER_TIMEOUT_SECONDS, TASK, Doorbell
+from shared.messaging import doorbell as doorbell_module
+from shared.messaging.doorbell import QUEUE, SENDER_TIMEOUT_SECONDS, TASK, Doorbell
 from tests.fixtures.settings import settings_with
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until
@@ -107,7 +107,7 @@ async def test_a_killed_redis_is_told_of_and_found_again(
     await eventually(lambda: bells(valkey))
     await eventually(lambda: doorbell.last_error is None)
     assert bells(valkey) == [["reply_2"]]
-    said = [record.getMessage() for record in caplog.records if record.name == "shared.doorbell"]
+    said = [record.getMessage() for record in caplog.records if record.name == "shared.messaging.doorbell"]
     assert len(said) == 2
     assert said[0].startswith("the doorbell does not ring")
     assert said[1] == "the doorbell rings again"

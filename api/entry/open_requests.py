@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 
 from starlette.types import Message, Receive
 
-from api.auth import Identity
+from api.entry.auth import Identity
 from shared.background import end
 from shared.clock import now_ms
 from shared.database.access import Database

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from shared import reply_events
-from shared.notices import Notifier
-from shared.redis_client import connect
-from shared.reply_events import DEFAULT_BOUNDS, FIRST, Cursor, Event, EventKind, LogBounds
+from shared.messaging import reply_events
+from shared.messaging.notices import Notifier
+from shared.messaging.redis_client import connect
+from shared.messaging.reply_events import DEFAULT_BOUNDS, FIRST, Cursor, Event, EventKind, LogBounds
 from shared.reply_status import ReplyStatus
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until

@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import Metric
 
-from shared.metrics import exposition, is_metrics_token
+from shared.observability.metrics import exposition, is_metrics_token
 
-OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
+OPERATIONS = Path(__file__).parents[4] / "docs" / "operations.md"
 TOKEN = "scrape-me-7731"
 # Words that only name what an operator knows already; each with its few values.
 LABELS = {

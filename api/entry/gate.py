@@ -11,15 +11,15 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from api.auth import EVERYBODY, Authenticator, Identity
+from api.entry.auth import EVERYBODY, Authenticator, Identity
+from api.entry.open_requests import OpenRequests
+from api.entry.rates import Kind, Taken, network_of
 from api.errors import problem_answer, storage_answer
-from api.open_requests import OpenRequests
 from api.openai_compat.errors import speaks_openai
-from api.rates import Kind, Taken, network_of
 from shared.api_keys import Scope
 from shared.conversation_tokens import is_token
 from shared.errors import StorageError, TooManyAtOnce
-from shared.metrics import is_metrics_token
+from shared.observability.metrics import is_metrics_token
 from shared.settings import Settings, is_loopback
 
 # Alive, ready, what explains the API, and the pages, which hold nothing and ask for a key: for everybody.

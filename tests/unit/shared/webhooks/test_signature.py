@@ -8,7 +8,7 @@ import pytest
 from openai import InvalidWebhookSignatureError, OpenAI
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from shared.webhook_signature import new_secret, signature_headers
+from shared.webhooks.signature import new_secret, signature_headers
 
 BODY = '{"id":"delivery_x","type":"reply.completed","data":{"text":"Grüße"}}'
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from api import rates
-from api.rates import Kind, Rates, network_of
+from api.entry import rates
+from api.entry.rates import Kind, Rates, network_of
 from shared.rate import Rate
 from tests.fixtures.settings import settings_with
 

@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
-from shared import redis_client
+from shared.messaging import redis_client
 from tests.fixtures.valkey import Valkey
 
 pytestmark = pytest.mark.anyio

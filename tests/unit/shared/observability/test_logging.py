@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from shared.logging import JsonFormatter, TextFormatter, configure
+from shared.observability.logging import JsonFormatter, TextFormatter, configure
 from shared.settings import Settings
 
 INSTANT = 1_769_860_800.25  # 2026-01-31T12:00:00.250Z
 
 
 def record(message: str, *arguments: object, **extra: Any) -> logging.LogRecord:
-    made = logging.LogRecord("shared.sweeper", logging.WARNING, __file__, 1, message, arguments, None)
+    made = logging.LogRecord("shared.liveness.sweeper", logging.WARNING, __file__, 1, message, arguments, None)
     made.created = INSTANT
     made.__dict__.update(extra)
     return made
@@ -34,7 +34,7 @@ def failed_record() -> logging.LogRecord:
 
 def test_a_text_line_has_time_level_logger_message_and_extras() -> None:
     line = TextFormatter().format(record("took over from %s", "worker_1", replies=3))
-    assert line == "2026-01-31T12:00:00.250Z WARNING shared.sweeper: took over from worker_1 replies=3"
+    assert line == "2026-01-31T12:00:00.250Z WARNING shared.liveness.sweeper: took over from worker_1 replies=3"
 
 
 def test_a_json_line_has_the_same_as_an_object() -> None:
@@ -42,7 +42,7 @@ def test_a_json_line_has_the_same_as_an_object() -> None:
     assert json.loads(line) == {
         "time": "2026-01-31T12:00:00.250Z",
         "level": "warning",
-        "logger": "shared.sweeper",
+        "logger": "shared.liveness.sweeper",
         "message": "took over from worker_1",
         "replies": 3,
     }
@@ -65,7 +65,7 @@ def test_an_extra_of_several_lines_stays_one_line() -> None:
 
 def test_a_traceback_follows_its_text_line() -> None:
     lines = TextFormatter().format(failed_record()).splitlines()
-    assert lines[0].endswith("shared.sweeper: it failed")
+    assert lines[0].endswith("shared.liveness.sweeper: it failed")
     assert lines[-1] == "ValueError: no"
 
 
@@ -91,7 +91,7 @@ def _loggers_as_before() -> Iterator[None]:
 def test_our_loggers_speak_from_the_chosen_level_on_and_libraries_from_warnings(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    ours = ["api.app", "worker.slots", "shared.sweeper"]
+    ours = ["api.app", "worker.slots", "shared.liveness.sweeper"]
     configure(Settings(log_level="info"))
     for name in [*ours, "library"]:
         logging.getLogger(name).debug("debug")

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared import reply_events
-from shared.reply_events import DEFAULT_BOUNDS, Event, LogBounds
+from shared.messaging import reply_events
+from shared.messaging.reply_events import DEFAULT_BOUNDS, Event, LogBounds
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from shared import metrics
 from shared.background import end, is_cancelled
+from shared.observability import metrics
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.sweeper import DEAD_READS, DEAD_SECONDS, MAX_GAP_SECONDS, Obituary
+from shared.liveness.sweeper import DEAD_READS, DEAD_SECONDS, MAX_GAP_SECONDS, Obituary
 
 STEP = 1.5
 

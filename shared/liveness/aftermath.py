@@ -10,12 +10,12 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared import reply_events
 from shared.background import end
 from shared.database.access import Database
 from shared.errors import StorageError
-from shared.notices import Notifier
-from shared.reply_events import Cursor, EventKind
+from shared.messaging import reply_events
+from shared.messaging.notices import Notifier
+from shared.messaging.reply_events import Cursor, EventKind
 from shared.reply_status import ReplyStatus
 from shared.store import attempts, prompts
 from shared.store.takeovers import Moved

@@ -1,0 +1,1 @@
+"""Who is alive, and what becomes of what the dead held."""

@@ -1,0 +1,1 @@
+"""What goes through Redis: the bells, the notices and the event logs of replies."""
