@@ -1,4 +1,4 @@
-"""The web page of the quick start, with the backend beside it, in a browser."""
+"""The web page of the quick start, with the backend beside it, in a browser, on a server that asks for keys."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from cli.ports import free_port
+from cli.ports import lasting_ports
+from tests.browser.further_gateway import FurtherGateway
 from tests.fixtures.pages import programs
 from tests.fixtures.up import ROOT, Up, wait_for
 
@@ -28,40 +28,36 @@ def _listens(port: int) -> bool:
 
 
 @pytest.fixture
-def page_url() -> Iterator[str]:
+def page_url(up: Up, tmp_path: Path) -> Iterator[str]:
     """Where the page is: a server that lets it in, and the backend, as they are pasted."""
-    port = free_port()
-    address = f"127.0.0.1:{port}"
-    with tempfile.TemporaryDirectory(prefix="up-", ignore_cleanup_errors=True) as name:
-        folder = Path(name).resolve()
-        up = Up(folder, environment={"ASYNCCHAT_CORS_ORIGINS": f"http://{address}"})
+    (port,) = lasting_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    gateway = FurtherGateway(up, ASYNCCHAT_AUTH="keys", ASYNCCHAT_CORS_ORIGINS=url)
+    gateway.start()
+    (backend,) = [program for program in programs(QUICKSTART, "python") if "/session" in program]
+    (page,) = programs(QUICKSTART, "html")
+    backend = backend.replace("3000", str(port)).replace('KEY = "any"', f'KEY = "{gateway.key}"')
+    for path, text in (("backend.py", backend), ("index.html", page)):
+        (tmp_path / path).write_text(text.replace("http://127.0.0.1:8000", gateway.url), encoding="utf-8")
+    environment = {**os.environ, "no_proxy": "*"}
+    with subprocess.Popen(
+        [sys.executable, "backend.py"], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+    ) as process:
         try:
-            up.wait_until_ready()
-            (backend,) = [program for program in programs(QUICKSTART, "python") if "/session" in program]
-            (page,) = programs(QUICKSTART, "html")
-            for path, text in (("backend.py", backend.replace("3000", str(port))), ("index.html", page)):
-                (folder / path).write_text(text.replace("127.0.0.1:8000", up.url.removeprefix("http://")))
-            with subprocess.Popen(
-                [sys.executable, "backend.py"],
-                cwd=folder,
-                env={**os.environ, "no_proxy": "*"},
-                stderr=subprocess.DEVNULL,
-            ) as process:
-                try:
-                    assert wait_for(lambda: _listens(port))
-                    yield f"http://{address}"
-                finally:
-                    process.kill()
+            assert wait_for(lambda: _listens(port))
+            yield url
         finally:
-            up.close()
+            process.kill()
+            gateway.stop()
 
 
-def test_the_page_shows_the_answer(page_url: str, new_context: Callable[..., BrowserContext]) -> None:
+def test_the_page_shows_the_answers(page_url: str, new_context: Callable[..., BrowserContext]) -> None:
     page = new_context().new_page()
     page.goto(page_url)
-    page.get_by_label("Question").fill("Hello, I am Ada")
-    page.get_by_role("button", name="Ask").click()
-    expect(page.get_by_role("status")).to_contain_text("Hello Ada, nice to meet you!")
-    page.get_by_label("Question").fill("What is my name?")
-    page.get_by_role("button", name="Ask").click()
-    expect(page.get_by_role("status")).to_have_text("Your name is Ada. This is our second exchange.")
+    for question, answer in (
+        ("Hello, I am Ada", "Hello Ada, nice to meet you!"),
+        ("What is my name?", "Your name is Ada."),
+    ):
+        page.get_by_label("Question").fill(question)
+        page.get_by_role("button", name="Ask").click()
+        expect(page.get_by_role("status")).to_contain_text(answer)

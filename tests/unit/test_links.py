@@ -49,6 +49,14 @@ def anchors(page: Path) -> set[str]:
     return found
 
 
+def test_the_index_sends_somebody_to_every_page() -> None:
+    folder = ROOT / "docs"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    assert [
+        path.name for path in folder.glob("*.md") if path.name != "README.md" and f"]({path.name})" not in index
+    ] == []
+
+
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_link_of_a_page_leads_somewhere(page: Path) -> None:
     text = CODE.sub(lambda code: code[0] if "](" not in code[0] else "", prose(page))
