@@ -43,6 +43,7 @@ from api.routes import (
     messages,
     metrics,
     models,
+    operations,
     pages,
     replies,
     tokens,
@@ -52,6 +53,7 @@ from api.routes import (
     workers,
 )
 from api.services.backlog import Backlog
+from api.services.operations import OperationsReader
 from shared.budgets import Budgets
 from shared.clock import now_ms
 from shared.database.access import Database
@@ -81,7 +83,7 @@ from shared.version import version
 _MODULES = (
     *(turns, replies, candidates, conversations, messages, tokens, export, models, feedback),
     *(openai_responses, openai_conversations, openai_chat, openai_models),
-    *(end_users, keys, usage, budgets, webhooks, workers, health, metrics, docs, pages),
+    *(end_users, keys, usage, budgets, webhooks, workers, operations, health, metrics, docs, pages),
 )
 STOP_SECONDS = 1.0
 EXPOSED_HEADERS = (
@@ -233,6 +235,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         open_requests,
         eraser,
         Backlog(database),
+        OperationsReader(database, deadline_ms=int(1000 * settings.deadline_seconds)),
     )
     for kept_running in (sweeper, Upkeep(database, eraser, settings), SearchIndexer(database)):
         kept_running.start()

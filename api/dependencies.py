@@ -20,6 +20,7 @@ from api.json_route import body_of
 from api.live.hub import Hub
 from api.live.sse import OpenStreams
 from api.services.backlog import Backlog
+from api.services.operations import OperationsReader
 from shared.budgets import Budgets
 from shared.database.access import Database
 from shared.eraser import Eraser
@@ -79,6 +80,7 @@ class Resources:
     open_requests: OpenRequests
     eraser: Eraser
     backlog: Backlog
+    operations: OperationsReader
 
     def announce(self, conversation_id: str) -> None:
         """Wakes whoever waits for this conversation, here and on every other gateway. Call it after the commit."""

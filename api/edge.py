@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 # These are documented with their trailing slash; all others have none. Both spellings answer.
 SLASHED = (
     *("/conversations", "/replies", "/models", "/keys", "/webhooks", "/end-users", "/erasures", "/workers"),
-    *("/usage", "/budgets"),
+    *("/usage", "/budgets", "/operations"),
 )
 # What follows names a person.
 _PERSONAL = (b"/end-users/", b"/budgets/end-users/")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "web"
 # What the pages are made of; Swagger UI has addresses of its own.
-_PARTS = ("base", "chat", "styles", "vendor")
+_PARTS = ("base", "chat", "ops", "styles", "vendor")
 _MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",

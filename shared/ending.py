@@ -42,12 +42,13 @@ class Sent:
     """What went out to listeners in a try.
 
     `cursor` is the event that tells how it ended, `lengths` are the characters of each piece, and `text` is the text
-    where it is kept nowhere else.
+    where it is kept nowhere else. `first_token_ms` is how long the model took to begin, if it did.
     """
 
     cursor: str | None = None
     lengths: Sequence[int] | None = None
     text: str | None = None
+    first_token_ms: int | None = None
 
 
 NOTHING_SENT = Sent()

@@ -70,6 +70,11 @@ def new_reply_id() -> str:
     return "reply_" + _ulid()
 
 
+def first_reply_id(instant: int) -> str:
+    """One that no reply made since that instant, in milliseconds, comes before."""
+    return "reply_" + _written(max(0, instant) << 80)
+
+
 def new_key_id() -> str:
     """A fresh `key_…`."""
     return "key_" + _ulid()

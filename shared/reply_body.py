@@ -42,12 +42,12 @@ def reply_dict(row: Row) -> dict[str, Any]:
         "selected": row["selected"],
         "message_id": row["message_id"],
         "usage": usage_dict(row),
-        "error": _error(row),
+        "error": error_dict(row),
         "incomplete_reason": row["incomplete_reason"],
         "stop_requested": row["stop_requested"],
         "metadata": row["metadata"],
         "feedback": _feedback(row),
-        "queue": _queue(row),
+        "queue": queue_dict(row),
         "created_at": instant(row["created_at"]),
         "started_at": instant_or_none(row["started_at"]),
         "finished_at": instant_or_none(row["finished_at"]),
@@ -66,7 +66,8 @@ def usage_dict(row: Row) -> dict[str, int | bool] | None:
     return {"input_tokens": read, "output_tokens": written, "total_tokens": total, "estimated": estimated}
 
 
-def _error(row: Row) -> dict[str, Any] | None:
+def error_dict(row: Row) -> dict[str, Any] | None:
+    """Why the reply failed, if it did."""
     if row["error_code"] is None:
         return None
     return {
@@ -86,7 +87,8 @@ def _feedback(row: Row) -> dict[str, Any] | None:
     }
 
 
-def _queue(row: Row) -> dict[str, Any]:
+def queue_dict(row: Row) -> dict[str, Any]:
+    """What the reply waits for, if it does."""
     if row["status"] != ReplyStatus.QUEUED:
         return _NOT_QUEUED
     if row["turns_ahead"] > 0:

@@ -63,12 +63,13 @@ class AttemptReport:
         about = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": model}
         return tracing.span(f"chat {model}", "client", about)
 
-    def hear(self) -> None:
-        """The model says something."""
-        if self._first_text is None:
-            self._first_text = time.monotonic()
-            metrics.FIRST_TOKEN(self._model).observe(self._first_text - self._called)
-            self._span.happen("first token")
+    def hear(self) -> int:
+        """The model begins to speak: how many milliseconds after it was called."""
+        self._first_text = time.monotonic()
+        seconds = self._first_text - self._called
+        metrics.FIRST_TOKEN(self._model).observe(seconds)
+        self._span.happen("first token")
+        return round(1000 * seconds)
 
     def end(
         self,

@@ -186,7 +186,7 @@ class Generation:
 
     def _take(self, text: str) -> None:
         if self.stream.is_empty:
-            self.report.hear()
+            self.stream.first_token_ms = self.report.hear()
             self._bench.upstreams.hear(self.claim)
         self.stream.take(text)
         crash_point("worker.text.received")

@@ -48,6 +48,8 @@ class ReplyStream:
         self._gathered: list[str] = []
         self._seq = 0
         self.lengths: list[int] = []
+        # How long the model took to begin.
+        self.first_token_ms: int | None = None
 
     @property
     def cursor(self) -> Cursor:
@@ -107,11 +109,13 @@ class ReplyStream:
 
     def said(self) -> Sent:
         """What is kept of a try that ends the reply, whose text is the reply's."""
-        return Sent(cursor=str(self._end_cursor), lengths=self.lengths)
+        return Sent(cursor=str(self._end_cursor), lengths=self.lengths, first_token_ms=self.first_token_ms)
 
     def said_in_vain(self) -> Sent:
         """What is kept of a try after which another one begins from the start."""
-        return Sent(lengths=self.lengths, text=self.sent_text) if self.lengths else NOTHING_SENT
+        if not self.lengths:
+            return NOTHING_SENT
+        return Sent(lengths=self.lengths, text=self.sent_text, first_token_ms=self.first_token_ms)
 
     def end(self, status: ReplyStatus) -> None:
         """Says how the reply ended. Its row says so already."""

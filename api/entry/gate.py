@@ -24,9 +24,9 @@ from shared.settings import Settings, is_loopback
 
 # Alive, ready, what explains the API, and the pages, which hold nothing and ask for a key: for everybody.
 _PUBLIC = ("/healthz", "/readyz", "/openapi.json", "/docs", "/errors/", "/assets/")
-_PAGES = frozenset({"/"})
+_PAGES = frozenset({"/", "/ops"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_ADMIN_PREFIXES = ("/keys", "/webhooks", "/workers", "/usage", "/budgets")
+_ADMIN_PREFIXES = ("/keys", "/webhooks", "/workers", "/operations", "/usage", "/budgets")
 _HOME = frozenset({"localhost"})
 _LISTENING = "/events/"
 # Where a proxy says for whom it asks.

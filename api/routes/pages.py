@@ -56,7 +56,13 @@ async def root(request: Request) -> Response:
             "try": 'POST /conversations/?wait=20 with {"message": {"content": "Hello, I am Ada"}}',
         }
         return json_answer(content, headers={"Vary": "Accept"})
-    return _file_answer(request, page_files.page("chat.html"), headers=_PAGE_HEADERS, vary="Accept, Accept-Encoding")
+    return _page_answer(request, "chat.html", vary="Accept, Accept-Encoding")
+
+
+@router.get("/ops", include_in_schema=False)
+async def operations(request: Request) -> Response:
+    """The operations page."""
+    return _page_answer(request, "ops.html", vary="Accept-Encoding")
 
 
 @router.get(ASSETS + "/{version}/{path:path}", include_in_schema=False)
@@ -71,6 +77,10 @@ async def asset(request: Request, version: str, path: str) -> Response:
 
 def _wants_html(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
+
+
+def _page_answer(request: Request, name: str, *, vary: str) -> Response:
+    return _file_answer(request, page_files.page(name), headers=_PAGE_HEADERS, vary=vary)
 
 
 def _file_answer(request: Request, file: PageFile, *, headers: Mapping[str, str], vary: str) -> Response:

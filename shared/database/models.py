@@ -226,6 +226,8 @@ attempts = Table(
     # only of a try that did not end the reply.
     Column("lengths", JSON(none_as_null=True)),
     Column("text", Text),
+    # From calling the model to the first piece of its answer; null where none came, or nobody lived to tell.
+    Column("first_token_ms", Integer),
 )
 
 _UNCOUNTED = "uncounted_day is not null"

@@ -14,7 +14,7 @@ from shared.database.file_lock import FileLock
 from shared.errors import SettingsError
 
 # The newest migration. A constant, so that a gateway need not load the migration tool to check it.
-HEAD = "0012"
+HEAD = "0013"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 

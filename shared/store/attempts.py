@@ -32,6 +32,7 @@ _CLOSE = (
         usage_estimated=bindparam("new_usage_estimated"),
         lengths=bindparam("new_lengths", type_=attempts.c.lengths.type),
         text=bindparam("new_text"),
+        first_token_ms=bindparam("new_first_token_ms"),
     )
 )
 _KEPT = select(attempts.c.lengths).where(*_THIS).with_for_update()
@@ -86,6 +87,7 @@ def close(
             **usage_columns(usage),
             "new_lengths": None if sent.lengths is None else list(sent.lengths),
             "new_text": sent.text,
+            "new_first_token_ms": sent.first_token_ms,
             "now": now,
         },
     )

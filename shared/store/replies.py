@@ -29,7 +29,7 @@ _INSERT = insert(replies)
 _LARGE = frozenset({"partial", "partial_lengths"})
 
 _earlier = replies.alias("earlier")
-_turns_ahead = (
+_earlier_turns = (
     select(func.count(distinct(_earlier.c.turn)))
     .where(
         _earlier.c.conversation_id == replies.c.conversation_id,
@@ -39,6 +39,8 @@ _turns_ahead = (
     .correlate(replies)
     .scalar_subquery()
 )
+# How many earlier turns of its conversation a queued reply waits for.
+TURNS_AHEAD = case((replies.c.status == ReplyStatus.QUEUED, _earlier_turns), else_=0)
 
 
 def _read(turns_ahead: ColumnElement[int]) -> Select[Any]:
@@ -46,11 +48,11 @@ def _read(turns_ahead: ColumnElement[int]) -> Select[Any]:
         *(column for column in replies.c if column.name not in _LARGE),
         messages.c.id.label("message_id"),
         func.coalesce(messages.c.content, replies.c.partial, "").label("content"),
-        case((replies.c.status == ReplyStatus.QUEUED, turns_ahead), else_=0).label("turns_ahead"),
+        turns_ahead.label("turns_ahead"),
     ).select_from(replies.outerjoin(messages, messages.c.reply_id == replies.c.id))
 
 
-_READ = _read(_turns_ahead)
+_READ = _read(TURNS_AHEAD)
 _BY_ID = _READ.where(replies.c.tenant_id == bindparam("tenant_id"), replies.c.id == bindparam("reply_id"))
 _WHOLE = _BY_ID.add_columns(replies.c.partial_lengths)
 _OF_TURN = _READ.where(
@@ -58,7 +60,7 @@ _OF_TURN = _READ.where(
 ).order_by(replies.c.candidate)
 # Here all that counts is read anyway, and counting it anew for each row would take the square of a long queue.
 _LIVE_OF_CONVERSATION = (
-    _read(func.dense_rank().over(order_by=replies.c.turn) - 1)
+    _read(case((replies.c.status == ReplyStatus.QUEUED, func.dense_rank().over(order_by=replies.c.turn) - 1), else_=0))
     .where(
         replies.c.conversation_id == bindparam("conversation_id"),
         is_live(replies),
@@ -78,7 +80,8 @@ _COUNT_TURNS_AHEAD = select(func.count(distinct(replies.c.turn))).where(
 )
 
 
-_is_ephemeral = exists().where(
+# It is in a conversation that is not kept, and so in no list.
+IS_EPHEMERAL = exists().where(
     conversations.c.id == replies.c.conversation_id, conversations.c.kind == literal_column("'ephemeral'")
 )
 
@@ -176,7 +179,7 @@ def page(
     """
     query = _READ.where(replies.c.tenant_id == tenant_id)
     if conversation_id is None:
-        query = query.where(~_is_ephemeral)
+        query = query.where(~IS_EPHEMERAL)
     if statuses:
         query = query.where(replies.c.status.in_(sorted(statuses)))
     if conversation_id is not None:

@@ -27,6 +27,12 @@ class ChatPage:
         expect(self.page.get_by_role("button", name="Theme:")).to_be_visible()
         return self
 
+    def give_key(self, key: str, *, dialog: str = "This server asks for a key") -> None:
+        """Answers the dialog."""
+        asked = self.page.get_by_role("dialog", name=dialog)
+        asked.get_by_label("API key").fill(key)
+        asked.get_by_role("button", name="Use this key").click()
+
     def say(self, text: str) -> None:
         """Types and sends."""
         self.message.fill(text)

@@ -30,12 +30,16 @@ class FurtherGateway:
 
     def start(self) -> None:
         """Makes a key, and returns once it answers."""
-        command = python_module("cli", "keys", "create")
-        made = subprocess.run(command, env=self._environment, check=True, capture_output=True, text=True)
-        self.key = made.stdout.strip()
+        self.key = self.make_key()
         command = python_module("cli", "api", "--port", self._port)
         self._process = subprocess.Popen(command, env=self._environment, stderr=subprocess.DEVNULL)
         assert wait_for(self._answers, START_SECONDS)
+
+    def make_key(self, *options: str) -> str:
+        """A key, as `asyncchat keys create` makes it."""
+        command = python_module("cli", "keys", "create", *options)
+        made = subprocess.run(command, env=self._environment, check=True, capture_output=True, text=True)
+        return made.stdout.strip()
 
     def stop(self) -> None:
         """Ends it."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, ViewportSize, expect
+from playwright.sync_api import BrowserContext, ViewportSize, expect
 
+from tests.browser.accessibility import serious_of
 from tests.browser.chat_page import ChatPage
 
 Ask = Callable[..., str]
@@ -37,16 +36,6 @@ def angle(colour: str) -> float:
 """
 
 
-def _serious(page: Page) -> list[tuple[str, Any]]:
-    """What axe finds that keeps somebody from using the page."""
-    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
-    return [
-        (violation["id"], [node["html"] for node in violation["nodes"]])
-        for violation in found.response["violations"]
-        if violation["impact"] in {"serious", "critical"}
-    ]
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(
     scheme: str, ask: Ask, new_context: Callable[..., BrowserContext], new_tab: Callable[..., ChatPage], shoot: Shoot
@@ -54,17 +43,17 @@ def test_axe_finds_nothing_serious(
     # Its scripts are put into the page, which the page's policy would forbid.
     chat = new_tab(new_context(color_scheme=scheme, bypass_csp=True))
     chat.open()
-    assert _serious(chat.page) == []
+    assert serious_of(chat.page) == []
     chat.open(ask(SAYS, model="demo-echo"))
     expect(chat.answer().locator(".hljs-keyword").first).to_be_visible()
     shoot(chat, f"answer-{scheme}")
-    assert _serious(chat.page) == []
+    assert serious_of(chat.page) == []
     chat.open(ask("Hello", model="demo-fail-401", n=2))
     expect(chat.answer(1)).to_contain_text("sets a valid OPENAI_API_KEY")
     shoot(chat, f"failure-{scheme}")
-    assert _serious(chat.page) == []
+    assert serious_of(chat.page) == []
     chat.page.get_by_role("button", name="Settings of this conversation").click()
-    assert _serious(chat.page) == []
+    assert serious_of(chat.page) == []
 
 
 def test_a_chosen_theme_stays(chat: ChatPage) -> None:

@@ -37,18 +37,12 @@ def locked_chat(
     return chat
 
 
-def _give(chat: ChatPage, key: str, *, dialog: str = "This server asks for a key") -> None:
-    asked = chat.page.get_by_role("dialog", name=dialog)
-    asked.get_by_label("API key").fill(key)
-    asked.get_by_role("button", name="Use this key").click()
-
-
 def test_a_key_is_asked_for_kept_and_forgotten(
     locked_chat: ChatPage, gateway: FurtherGateway, new_tab: Callable[..., ChatPage]
 ) -> None:
     chat, key = locked_chat, gateway.key
-    _give(chat, "ak_wrong")
-    _give(chat, key, dialog="This key was refused")
+    chat.give_key("ak_wrong")
+    chat.give_key(key, dialog="This key was refused")
     chat.say("Hello, I am Grace")
     chat.finished("nice to meet you")
     chat.page.reload()
@@ -60,14 +54,14 @@ def test_a_key_is_asked_for_kept_and_forgotten(
 
     chat.page.get_by_role("button", name="Forget key").click()
     chat.page.get_by_label("Remember it on this device").check()
-    _give(chat, key)
+    chat.give_key(key)
     chat.finished("nice to meet you")
     other.page.reload()
     expect(other.conversations.get_by_role("link", name="Hello, I am Grace")).to_be_visible()
 
 
 def test_of_several_models_one_is_chosen(locked_chat: ChatPage, gateway: FurtherGateway) -> None:
-    _give(locked_chat, gateway.key)
+    locked_chat.give_key(gateway.key)
     locked_chat.page.get_by_role("combobox", name="Model").select_option("demo-echo")
     locked_chat.say("What is 1 + 1?")
     locked_chat.finished("What is 1 + 1?")
@@ -75,7 +69,7 @@ def test_of_several_models_one_is_chosen(locked_chat: ChatPage, gateway: Further
 
 
 def test_what_is_refused_is_not_lost(locked_chat: ChatPage, gateway: FurtherGateway) -> None:
-    _give(locked_chat, gateway.key)
+    locked_chat.give_key(gateway.key)
     locked_chat.say("long " * 400)
     expect(locked_chat.page.get_by_role("alert")).to_contain_text("at most 1000 characters")
     expect(locked_chat.message).to_have_value(("long " * 400).strip())

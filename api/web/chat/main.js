@@ -11,7 +11,7 @@ import { ConversationList } from "./conversation_list.js";
 import { Drawer } from "./drawer.js";
 import { open, whenOpened } from "./router.js";
 import { Session } from "./session.js";
-import { toast } from "./toast.js";
+import { toast } from "../base/toast.js";
 import { ComposerView } from "./views/composer_view.js";
 import { emptyView } from "./views/empty_view.js";
 import { askForSettings } from "./views/settings_dialog.js";

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from api.problems import CATALOGUE
 from api.schemas import responses
+from api.schemas.operations import OperationsAnswer
 from tests.integration.api.gateway import Gateway, PlayedWorker
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +82,7 @@ async def test_every_endpoint_is_documented(gateway: Gateway) -> None:
         "DELETE /end-users/{end_user}/",
         "GET /erasures/{erasure_id}/",
         "GET /workers/",
+        "GET /operations/",
         "POST /keys/",
         "GET /keys/",
         "GET /keys/{key_id}/",
@@ -141,6 +143,7 @@ async def test_answers_are_as_documented(gateway: Gateway, worker: PlayedWorker)
         (responses.Attempts, await gateway.get(f"/replies/{second.reply_id}/attempts/")),
         (responses.Attempts, await gateway.get(f"/replies/{third.reply_id}/attempts/")),
         (responses.OfferedModels, await gateway.get("/models/")),
+        (OperationsAnswer, await gateway.get("/operations/")),
         (responses.Health, await gateway.get("/healthz")),
         (responses.Readiness, await gateway.get("/readyz")),
         (responses.ErrorExplanation, await gateway.get("/errors/not_found")),

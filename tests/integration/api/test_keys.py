@@ -23,7 +23,7 @@ from tests.integration.api.streaming import serving_gateway
 
 pytestmark = pytest.mark.anyio
 
-EVERYONES = {"/", "/healthz", "/readyz", "/openapi.json", "/docs", "/errors/{code}"}
+EVERYONES = {"/", "/ops", "/healthz", "/readyz", "/openapi.json", "/docs", "/errors/{code}"}
 # Files that anybody may have; the walk names none that is there.
 FILES = ("/docs", "/assets")
 # What each address takes; all others take an empty object.
@@ -220,7 +220,7 @@ async def test_a_key_is_good_for_its_scope_and_no_more(locked: Gateway, keys: Ke
     for template, method, path in _walk(locked, names):
         if _is_everyones(template):
             continue
-        if template.startswith(("/keys", "/webhooks", "/workers")):
+        if template.startswith(("/keys", "/webhooks", "/workers", "/operations", "/usage")):
             allowed = scope is Scope.ADMIN
         elif method == "GET":
             allowed = scope in {Scope.READ, Scope.ADMIN}

@@ -1,4 +1,4 @@
-"""The chat page as the server gives it out: to browsers, with everything it needs on board, and closed to the rest."""
+"""The pages as the server gives them out: to browsers, with everything they need on board, and closed to the rest."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ async def test_a_browser_gets_the_page_and_curl_hears_where_to_go(gateway: Gatew
     assert "Accept" in told.headers["Vary"]
 
 
-async def test_the_page_runs_nothing_that_is_not_its_own(gateway: Gateway) -> None:
-    page = await gateway.client.get("/", headers=HTML)
+@pytest.mark.parametrize("path", ["/", "/ops"])
+async def test_a_page_runs_nothing_that_is_not_its_own(gateway: Gateway, path: str) -> None:
+    page = await gateway.client.get(path, headers=HTML)
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
@@ -37,8 +39,8 @@ async def test_the_page_runs_nothing_that_is_not_its_own(gateway: Gateway) -> No
 
 
 async def test_all_files_are_on_board_and_may_be_kept_for_good(gateway: Gateway) -> None:
-    page = (await gateway.client.get("/", headers=HTML)).text
-    named = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)
+    pages = [(await gateway.client.get(path, headers=HTML)).text for path in ("/", "/ops")]
+    named = re.findall(r'(?:href|src)="(/assets/[^"]+)"', "".join(pages))
     imported = {f"/assets/{page_files.version()}/{path}" for path in page_files.assets()}
     assert set(named) < imported
     for path in imported:

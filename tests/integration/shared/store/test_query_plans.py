@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import Connection, event
 
 from shared.database.models import DEFAULT_TENANT
+from shared.ids import first_reply_id
 from shared.store import (
     budgets,
     claims,
     delivery_claims,
     messages,
     moves,
+    operations,
     replies,
     search,
     takeovers,
@@ -155,6 +157,38 @@ def test_what_runs_all_the_time_uses_the_index_on_live_replies(name: str, tables
         and not any(word in step for word in ("USING", "subquery", "VALUES", "SCAN spent", "SCAN used"))
     ]
     assert scans == [], plan
+
+
+def test_what_an_operator_looks_at_is_found_by_ids_and_among_live_replies(tables: Tables, conversation: str) -> None:
+    """However long the history is: lately is a range of ids, and what is live has an index of its own."""
+    assert conversation
+    since, tenant = first_reply_id(NOW), DEFAULT_TENANT
+    looks: dict[str, tuple[set[str], Query]] = {
+        "accepted": (
+            {"ix_replies_recent"},
+            lambda tables: tables(operations.accepted, tenant, since=since, limit=9),
+        ),
+        "tries": (
+            {"ix_replies_recent", "sqlite_autoindex_attempts_1"},
+            lambda tables: tables(operations.tries, tenant, since=since),
+        ),
+        "failed": (
+            {"ix_replies_recent"},
+            lambda tables: tables(operations.failed, tenant, since=since, limit=9),
+        ),
+        "live": ({"ix_replies_live_tenant"}, lambda tables: tables(operations.live, tenant, limit=9)),
+        "count": (
+            {"ix_replies_live_tenant", "ix_replies_live_turns"},
+            lambda tables: tables(operations.count_live, tenant, now=NOW),
+        ),
+    }
+    for name, (indexes, query) in looks.items():
+        plan = plan_of(tables, query)
+        assert [step for step in plan if step.startswith("SCAN")] == [], (name, plan)
+        assert {index for index in indexes if any(index in step for step in plan)} == indexes, (name, plan)
+        if name == "accepted":
+            # As many as are wanted are read, and not all of them to be put in order.
+            assert not any("TEMP B-TREE" in step for step in plan), plan
 
 
 def test_a_claim_with_work_to_do_scans_no_table(tables: Tables, conversation: str) -> None:

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Connection, event
 
 from shared.database.models import DEFAULT_TENANT
-from shared.store import budgets, claims, replies, search, search_index, takeovers, usage
+from shared.ids import first_reply_id
+from shared.store import budgets, claims, operations, replies, search, search_index, takeovers, usage
 from shared.store.budgets import Spender, Window
 from shared.store.search import Search
 from tests.integration.shared.rows import CAPS, NOW, Tables
@@ -87,6 +88,23 @@ def test_what_runs_all_the_time_can_use_the_index_on_live_replies(name: str, tab
     plan = plan_of(tables, lambda tables: query(tables, conversation_id))
     assert index in {step.get("Index Name") for step in plan}, plan
     assert [step for step in plan if (step["Node Type"], step.get("Relation Name")) == ("Seq Scan", "replies")] == []
+
+
+def test_what_an_operator_looks_at_can_be_found_by_ids_and_among_live_replies(tables: Tables) -> None:
+    conversation_id = tables.conversation()
+    for _ in range(3):
+        tables.ask(conversation_id)
+    tables.claim(limit=1)
+    since, tenant = first_reply_id(NOW), DEFAULT_TENANT
+    for query in (
+        lambda tables: tables(operations.accepted, tenant, since=since, limit=9),
+        lambda tables: tables(operations.tries, tenant, since=since),
+        lambda tables: tables(operations.failed, tenant, since=since, limit=9),
+        lambda tables: tables(operations.live, tenant, limit=9),
+        lambda tables: tables(operations.count_live, tenant, now=NOW),
+    ):
+        plan = plan_of(tables, query)
+        assert [step for step in plan if step["Node Type"] == "Seq Scan"] == [], plan
 
 
 def test_a_search_can_use_the_index_of_trigrams(tables: Tables) -> None:

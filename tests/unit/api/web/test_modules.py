@@ -12,7 +12,7 @@ import pytest
 
 HERE = Path(__file__).parent
 WEB = Path(__file__).parents[4] / "api" / "web"
-OWN = sorted(path for folder in ("base", "chat") for path in (WEB / folder).rglob("*.js"))
+OWN = sorted(path for folder in ("base", "chat", "ops") for path in (WEB / folder).rglob("*.js"))
 SUITES = sorted(path.name for path in HERE.glob("*.test.mjs"))
 OLDEST_NODE = 20
 MAX_LINES = 300
