@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,20 +15,18 @@ FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
 CODE = re.compile(r"`[^`\n]*`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+INSTALLED = {"node_modules", "build", "dist", "data"}
+OURS = {".github", ".ci"}
 ELSEWHERE = re.compile(r"[a-z]+:")
 
 
 def pages() -> list[Path]:
-    """Every page in Markdown that belongs to the project."""
-    # Also those that are about to be added; none of what is installed.
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [ROOT / name for name in listed.stdout.splitlines()]
+    """Every page in Markdown that belongs to the project, and none of what is installed beside it."""
+    found: list[Path] = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in INSTALLED and (name[0] != "." or name in OURS)]
+        found += [Path(folder, name) for name in names if name.endswith(".md")]
+    return sorted(found)
 
 
 def prose(page: Path) -> str:
