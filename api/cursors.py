@@ -65,24 +65,8 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < _MAX_COUNT
 
 
-def _is_conversation_id(value: Any) -> bool:
-    return isinstance(value, str) and is_id("conv", value)
-
-
-def _is_key_id(value: Any) -> bool:
-    return isinstance(value, str) and is_id("key", value)
-
-
-def _is_webhook_id(value: Any) -> bool:
-    return isinstance(value, str) and is_id("webhook", value)
-
-
-def _is_delivery_id(value: Any) -> bool:
-    return isinstance(value, str) and is_id("delivery", value)
-
-
-def _is_reply_id(value: Any) -> bool:
-    return isinstance(value, str) and is_id("reply", value)
+def _is_id(noun: str, value: Any) -> bool:
+    return isinstance(value, str) and is_id(noun, value)
 
 
 def conversation_cursor(updated_at: int, conversation_id: str) -> str:
@@ -96,9 +80,8 @@ def read_conversation_cursor(cursor: str, *, parameter: str) -> tuple[int, str]:
     Raises:
         InvalidCursor: it is garbage, forged, or of another list.
     """
-    updated_at, conversation_id = _unpack(
-        cursor, parameter=parameter, kind="c", fields=(_is_instant, _is_conversation_id)
-    )
+    fields = (_is_instant, lambda value: _is_id("conv", value))
+    updated_at, conversation_id = _unpack(cursor, parameter=parameter, kind="c", fields=fields)
     return updated_at, conversation_id
 
 
@@ -117,64 +100,19 @@ def read_message_cursor(cursor: str, *, parameter: str) -> tuple[int, int]:
     return turn, position
 
 
-def reply_cursor(reply_id: str) -> str:
-    """After this reply in the list, newest first."""
-    return _pack("r", reply_id)
+def id_cursor(noun: str, thing_id: str) -> str:
+    """After this thing in the list of its kind, newest first. The noun is what its ids begin with, such as `reply`."""
+    return _pack(noun, thing_id)
 
 
-def read_reply_cursor(cursor: str, *, parameter: str) -> str:
-    """The reply's id.
-
-    Raises:
-        InvalidCursor: it is garbage, forged, or of another list.
-    """
-    (reply_id,) = _unpack(cursor, parameter=parameter, kind="r", fields=(_is_reply_id,))
-    return str(reply_id)
-
-
-def key_cursor(key_id: str) -> str:
-    """After this key in the list, newest first."""
-    return _pack("k", key_id)
-
-
-def read_key_cursor(cursor: str, *, parameter: str) -> str:
-    """The key's id.
+def read_id_cursor(noun: str, cursor: str, *, parameter: str) -> str:
+    """The thing's id.
 
     Raises:
         InvalidCursor: it is garbage, forged, or of another list.
     """
-    (key_id,) = _unpack(cursor, parameter=parameter, kind="k", fields=(_is_key_id,))
-    return str(key_id)
-
-
-def webhook_cursor(webhook_id: str) -> str:
-    """After this webhook in the list, newest first."""
-    return _pack("w", webhook_id)
-
-
-def read_webhook_cursor(cursor: str, *, parameter: str) -> str:
-    """The webhook's id.
-
-    Raises:
-        InvalidCursor: it is garbage, forged, or of another list.
-    """
-    (webhook_id,) = _unpack(cursor, parameter=parameter, kind="w", fields=(_is_webhook_id,))
-    return str(webhook_id)
-
-
-def delivery_cursor(delivery_id: str) -> str:
-    """After this delivery in the list, newest first."""
-    return _pack("d", delivery_id)
-
-
-def read_delivery_cursor(cursor: str, *, parameter: str) -> str:
-    """The delivery's id.
-
-    Raises:
-        InvalidCursor: it is garbage, forged, or of another list.
-    """
-    (delivery_id,) = _unpack(cursor, parameter=parameter, kind="d", fields=(_is_delivery_id,))
-    return str(delivery_id)
+    (thing_id,) = _unpack(cursor, parameter=parameter, kind=noun, fields=(lambda value: _is_id(noun, value),))
+    return str(thing_id)
 
 
 def usage_cursor(group: Mapping[str, int | str]) -> str:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import json_answer, page_answer
-from api.cursors import key_cursor, read_key_cursor
+from api.cursors import id_cursor, read_id_cursor
 from api.dependencies import resources_of, tenant_of
 from api.json_route import JsonRoute
 from api.rendering import key_dict
@@ -54,10 +54,10 @@ async def list_keys(
     after: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> Response:
     """Newest first, also those that are revoked or have expired."""
-    position = read_key_cursor(after, parameter="after") if after is not None else None
+    position = read_id_cursor("key", after, parameter="after") if after is not None else None
     rows = await keys.page(resources_of(request), tenant_of(request), limit=limit + 1, after=position)
     shown = rows[:limit]
-    cursor = key_cursor(shown[-1]["id"]) if len(rows) > limit else None
+    cursor = id_cursor("key", shown[-1]["id"]) if len(rows) > limit else None
     return page_answer(request, [key_dict(row) for row in shown], next_cursor=cursor)
 
 

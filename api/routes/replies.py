@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import RETRY_AFTER_SECONDS, page_answer, tagged_answer
-from api.cursors import read_reply_cursor, reply_cursor
+from api.cursors import id_cursor, read_id_cursor
 from api.dependencies import PREFER_PARAMETER, WaitSeconds, resources_of, tenant_of, wait_of
 from api.json_route import JsonRoute
 from api.live.streams import ReplyStream
@@ -100,10 +100,10 @@ async def list_replies(
         resources_of(request),
         tenant_of(request),
         limit=limit + 1,
-        after=read_reply_cursor(after, parameter="after") if after is not None else None,
+        after=read_id_cursor("reply", after, parameter="after") if after is not None else None,
         statuses=_statuses(status),
         conversation_id=conversation_id,
     )
     shown = rows[:limit]
-    cursor = reply_cursor(shown[-1]["id"]) if len(rows) > limit else None
+    cursor = id_cursor("reply", shown[-1]["id"]) if len(rows) > limit else None
     return page_answer(request, [reply_dict(row) for row in shown], next_cursor=cursor)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import json_answer, page_answer
-from api.cursors import delivery_cursor, read_delivery_cursor, read_webhook_cursor, webhook_cursor
+from api.cursors import id_cursor, read_id_cursor
 from api.dependencies import IDEMPOTENCY_PARAMETER, keyed_request, resources_of, tenant_of
 from api.json_route import JsonRoute
 from api.rendering import Row, delivery_dict, webhook_dict
@@ -74,10 +74,10 @@ async def list_webhooks(
     after: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> Response:
     """Newest first."""
-    position = read_webhook_cursor(after, parameter="after") if after is not None else None
+    position = read_id_cursor("webhook", after, parameter="after") if after is not None else None
     rows = await webhooks.page(resources_of(request), tenant_of(request), limit=limit + 1, after=position)
     shown = rows[:limit]
-    cursor = webhook_cursor(shown[-1]["id"]) if len(rows) > limit else None
+    cursor = id_cursor("webhook", shown[-1]["id"]) if len(rows) > limit else None
     return page_answer(request, [webhook_dict(row) for row in shown], next_cursor=cursor)
 
 
@@ -183,9 +183,9 @@ async def list_deliveries(
         tenant_of(request),
         webhook_id,
         limit=limit + 1,
-        after=read_delivery_cursor(after, parameter="after") if after is not None else None,
+        after=read_id_cursor("delivery", after, parameter="after") if after is not None else None,
         statuses=[status] if status else [],
     )
     shown = rows[:limit]
-    cursor = delivery_cursor(shown[-1]["id"]) if len(rows) > limit else None
+    cursor = id_cursor("delivery", shown[-1]["id"]) if len(rows) > limit else None
     return page_answer(request, [delivery_dict(row) for row in shown], next_cursor=cursor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,11 +13,11 @@ import pytest
 from api.cursors import (
     InvalidCursor,
     conversation_cursor,
+    id_cursor,
     message_cursor,
     read_conversation_cursor,
+    read_id_cursor,
     read_message_cursor,
-    read_reply_cursor,
-    reply_cursor,
 )
 
 CONVERSATION = "conv_01m8376nm1zqqnsr0dt18yp372"
@@ -31,17 +32,17 @@ def test_a_cursor_is_read_as_it_was_made() -> None:
     made = conversation_cursor(1_769_860_800_000, CONVERSATION)
     assert read_conversation_cursor(made, parameter="after") == (1_769_860_800_000, CONVERSATION)
     assert read_message_cursor(message_cursor(7, 0), parameter="after") == (7, 0)
-    assert read_reply_cursor(reply_cursor(REPLY), parameter="after") == REPLY
+    assert read_id_cursor("reply", id_cursor("reply", REPLY), parameter="after") == REPLY
 
 
 @pytest.mark.parametrize(
     ("read", "cursor"),
     [
-        (read_message_cursor, reply_cursor(REPLY)),
+        (read_message_cursor, id_cursor("reply", REPLY)),
         (read_conversation_cursor, message_cursor(1, 0)),
-        (read_reply_cursor, _forged("r", CONVERSATION)),
-        (read_reply_cursor, _forged("r", 7)),
-        (read_reply_cursor, _forged("r", REPLY, REPLY)),
+        (partial(read_id_cursor, "reply"), _forged("reply", CONVERSATION)),
+        (partial(read_id_cursor, "reply"), _forged("reply", 7)),
+        (partial(read_id_cursor, "reply"), _forged("reply", REPLY, REPLY)),
         (read_message_cursor, _forged("m", True, 0)),
         (read_message_cursor, _forged("m", 1.5, 0)),
         (read_message_cursor, _forged("m", -1, 0)),
