@@ -54,6 +54,7 @@ from api.routes import (
 )
 from api.services.backlog import Backlog
 from api.services.operations import OperationsReader
+from shared.background import Rounds
 from shared.budgets import Budgets
 from shared.clock import now_ms
 from shared.database.access import Database
@@ -72,7 +73,7 @@ from shared.messaging.reply_events import LogBounds
 from shared.observability import logging as log_lines
 from shared.observability import tracing
 from shared.observability.metrics import tell_build
-from shared.search_indexer import SearchIndexer
+from shared.search_indexer import index_all
 from shared.settings import Settings, get_settings
 from shared.store import keys as keys_store
 from shared.store.takeovers import Caps
@@ -86,6 +87,10 @@ _MODULES = (
     *(end_users, keys, usage, budgets, webhooks, workers, operations, health, metrics, docs, pages),
 )
 STOP_SECONDS = 1.0
+UPKEEP_SECONDS = 60.0
+INDEX_SECONDS = 1.0
+# So that a database that is away is not asked, and the log not filled, every second.
+INDEX_AFTER_FAILURE_SECONDS = 15.0
 EXPOSED_HEADERS = (
     *("Location", "ETag", "Link", "Retry-After", "Preference-Applied", "X-Request-ID"),
     *("X-Should-Retry", "OpenAI-Poll-After-Ms", "RateLimit", "RateLimit-Policy"),
@@ -237,10 +242,25 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         Backlog(database),
         OperationsReader(database, deadline_ms=int(1000 * settings.deadline_seconds)),
     )
-    for kept_running in (sweeper, Upkeep(database, eraser, settings), SearchIndexer(database)):
-        kept_running.start()
-        stack.push_async_callback(kept_running.stop)
+    sweeper.start()
+    stack.push_async_callback(sweeper.stop)
+    for rounds in _rounds(database, eraser, settings):
+        rounds.start()
+        stack.push_async_callback(rounds.stop)
     return resources
+
+
+def _rounds(database: Database, eraser: Eraser, settings: Settings) -> tuple[Rounds, ...]:
+    upkeep = Upkeep(database, eraser, settings)
+    return (
+        Rounds("upkeep", upkeep.run, every_seconds=UPKEEP_SECONDS),
+        Rounds(
+            "indexing",
+            lambda: index_all(database),
+            every_seconds=INDEX_SECONDS,
+            after_failure_seconds=INDEX_AFTER_FAILURE_SECONDS,
+        ),
+    )
 
 
 async def _stop_soon(stop: Callable[[], Awaitable[None]]) -> None:

@@ -11,7 +11,7 @@ from api.rendering import Row
 from api.services.keys import MadeKey, make
 from cli.migration import bring_up_to_date
 from shared.api_keys import Scope
-from shared.clock import now_ms
+from shared.clock import DAY_MS, now_ms
 from shared.database.engine import open_engine, parse_url
 from shared.errors import AsyncChatError
 from shared.reply_body import instant
@@ -29,7 +29,7 @@ def create_key(
     *, tenant: str, name: str, scopes: Collection[Scope], days: float | None, limits: Limits | None = None
 ) -> MadeKey:
     """A new key, with a budget if it has `limits`; the tables are made if need be."""
-    expires_at = None if days is None else now_ms() + int(days * 86_400_000)
+    expires_at = None if days is None else now_ms() + int(days * DAY_MS)
     bring_up_to_date(get_settings().database_url)
     return _in_transaction(
         make,

@@ -6,21 +6,14 @@ Nobody waits for it, and it is harmless that several processes find the same.
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
 from collections.abc import Callable, Sequence
 
-from shared.background import end, is_cancelled
-from shared.clock import now_ms
+from shared.clock import DAY_MS, now_ms
 from shared.database.access import Database
 from shared.eraser import Eraser
-from shared.errors import StorageError
 from shared.settings import Settings
 from shared.store import erasures, idempotency, space, usage, webhook_deliveries
 
-log = logging.getLogger(__name__)
-
-EVERY_SECONDS = 60.0
 # A write that takes out more would make others wait.
 DELIVERIES_AT_ONCE = 200
 # Between two helpings, so that what people wait for is written first.
@@ -29,39 +22,18 @@ PAUSE_SECONDS = 0.1
 LEFT_BEHIND_MS = 60_000
 # SQLite itself empties its log only in a moment in which nobody reads.
 LOG_BYTES = 16 << 20
-MS_OF_A_DAY = 86_400_000
 
 
 class Upkeep:
-    """Looks once a minute."""
+    """What is to be done once a minute."""
 
     def __init__(self, database: Database, eraser: Eraser, settings: Settings) -> None:
         self._database = database
         self._eraser = eraser
         self._key_lifetime_ms = int(1000 * settings.idempotency_seconds)
         self._ephemeral_ms = int(1000 * settings.ephemeral_seconds)
-        self._retention_ms = None if settings.retention_days is None else int(MS_OF_A_DAY * settings.retention_days)
+        self._retention_ms = None if settings.retention_days is None else int(DAY_MS * settings.retention_days)
         self._deliveries_ms = int(1000 * settings.webhook_seconds)
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Starts looking."""
-        self._task = asyncio.create_task(self._run_forever(), name="upkeep")
-
-    async def stop(self) -> None:
-        """Stops."""
-        if self._task is not None:
-            await end(self._task)
-
-    async def _run_forever(self) -> None:
-        while not is_cancelled():
-            await asyncio.sleep(EVERY_SECONDS * random.uniform(0.8, 1.2))
-            try:
-                await self.run()
-            except StorageError as error:
-                log.warning("upkeep was broken off: %s", error)
-            except Exception:
-                log.exception("upkeep failed")
 
     async def run(self) -> None:
         """Counts usage, takes out what is too old, finishes what others began to erase, and gives back the room."""

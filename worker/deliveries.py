@@ -10,14 +10,12 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection
 
-from shared.background import end
-from shared.clock import now_ms
+from shared.background import end, woken
+from shared.clock import DAY_MS, now_ms
 from shared.crash_points import crash_point
 from shared.database.access import Database
 from shared.errors import StorageError
@@ -29,6 +27,7 @@ from shared.store.moves import Lost
 from shared.webhooks.events import TEST
 from shared.webhooks.signature import signature_headers
 from worker import metrics
+from worker.storing import store
 from worker.webhook_client import Answer, NotSent, WebhookClient
 
 log = logging.getLogger(__name__)
@@ -37,14 +36,12 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 # The part of a worker's slots that one endpoint may take.
 SHARE_OF_ENDPOINT = 4
-# How long to wait before a write that failed is tried again.
-STORE_AGAIN_SECONDS = 0.5
 # The pauses between the tries, as Standard Webhooks recommends: the last of eight is made after about 28 hours.
 PAUSES_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 36_000)
 # Nobody may make us wait longer.
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 # Where nothing has come through for so long, nothing more is sent once a delivery has used up its tries.
-DISABLE_AFTER_MS = 5 * 86_400_000
+DISABLE_AFTER_MS = 5 * DAY_MS
 GONE = 410
 
 _Held = tuple[str, int]  # a delivery's id and the token of the claim
@@ -106,12 +103,7 @@ class Deliveries:
 
     async def _tick_forever(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(TICK_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
+            await woken(self._wake, within_seconds=TICK_SECONDS)
             try:
                 await self._tick()
             except StorageError as error:
@@ -184,30 +176,23 @@ class Deliveries:
 
     async def _conclude(self, delivery: Delivery, trial: Trial, retry_after: float | None) -> None:
         if trial.error is None:
-            await self._store(delivery_claims.succeed, delivery, trial)
+            await store(self._database, delivery_claims.succeed, delivery, trial)
             metrics.DELIVERIES("delivered").inc()
             return
         is_gone = trial.response_status == GONE
         pause = pause_seconds(delivery.tries, retry_after)
         if pause is not None and not is_gone and delivery.event != TEST:
             next_at = now_ms() + int(1000 * pause)
-            await self._store(delivery_claims.try_again, delivery, trial, next_at=next_at)
+            await store(self._database, delivery_claims.try_again, delivery, trial, next_at=next_at)
             metrics.DELIVERIES("retried").inc()
             return
         before = now_ms() - DISABLE_AFTER_MS
-        disabled = await self._store(delivery_claims.give_up, delivery, trial, is_gone=is_gone, failing_before=before)
+        disabled = await store(
+            self._database, delivery_claims.give_up, delivery, trial, is_gone=is_gone, failing_before=before
+        )
         metrics.DELIVERIES("failed").inc()
         if disabled:
             log.warning("switched an endpoint off: %s", disabled, extra={"webhook_id": delivery.endpoint_id})
-
-    async def _store(self, move: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Writes until the database has it. The token makes a repeat of a write of unknown outcome harmless."""
-        while True:
-            try:
-                return await self._database.write(move, *args, **kwargs, now=now_ms())
-            except StorageError as error:
-                log.warning("will store how a delivery went again: %s", error)
-                await asyncio.sleep(STORE_AGAIN_SECONDS)
 
 
 def _look(connection: Connection, process_id: str, *, busy: list[str], limit: int, now: int) -> _Findings | None:

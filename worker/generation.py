@@ -7,7 +7,6 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -27,12 +26,11 @@ from worker.attempt_report import AttemptReport, told_of_answer
 from worker.model_client import Finished, ModelRequest
 from worker.model_failure import ModelFailure, filtered, timed_out
 from worker.reply_stream import Pacer, ReplyStream
+from worker.storing import STORE_AGAIN_SECONDS, store
 from worker.upstreams import Onward, Upstreams
 
 log = logging.getLogger(__name__)
 
-# How long to wait before a write that failed is tried again; its reply is held meanwhile.
-STORE_AGAIN_SECONDS = 0.5
 # Nobody waits longer than this between two tries unless the provider asks for it.
 MAX_BACKOFF_SECONDS = 30.0
 
@@ -249,7 +247,8 @@ class Generation:
             return await self._fail(failure, usage)
         log.info("trying again: %s", failure.message)
         self.stream.flush()
-        status = await self._store(
+        status = await store(
+            self._bench.database,
             moves.requeue,
             claim,
             outcome=AttemptOutcome.RETRIED,
@@ -278,23 +277,14 @@ class Generation:
         stream = self.stream
         if self._is_abandoned:
             # How far its events went is not known here, so that the end gets a token of its own.
-            status = await self._store(moves.end, self.claim, ending, outcome=AttemptOutcome.FAILED)
+            status = await store(self._bench.database, moves.end, self.claim, ending, outcome=AttemptOutcome.FAILED)
             stream.leave(status)
         else:
             stream.flush()
-            status = await self._store(moves.finish, self.claim, ending, sent=stream.said())
+            status = await store(self._bench.database, moves.finish, self.claim, ending, sent=stream.said())
             stream.end(status)
         self.report.end(status, failure=ending.failure, usage=ending.usage)
         return status
-
-    async def _store(self, move: Callable[..., ReplyStatus], *args: Any, **kwargs: Any) -> ReplyStatus:
-        """Writes until the database has it. The token makes a repeat of a write of unknown outcome harmless."""
-        while True:
-            try:
-                return await self._bench.database.write(move, *args, **kwargs, now=now_ms())
-            except StorageError as error:
-                log.warning("will store this again: %s", error)
-                await asyncio.sleep(STORE_AGAIN_SECONDS)
 
 
 def backoff_seconds(tries: int, base: float) -> float:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from shared.background import woken
 from shared.clock import now_ms
 from shared.crash_points import crash_point
 from shared.errors import StorageError
@@ -218,12 +219,7 @@ class Slots:
 
     async def _tick_forever(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(TICK_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
+            await woken(self._wake, within_seconds=TICK_SECONDS)
             try:
                 await self._tick()
             except StorageError as error:

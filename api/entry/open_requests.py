@@ -10,12 +10,12 @@ import asyncio
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from starlette.types import Message, Receive
 
 from api.entry.auth import Identity
-from shared.background import end
+from shared.background import end, woken
 from shared.clock import now_ms
 from shared.database.access import Database
 from shared.errors import StorageError, TooManyAtOnce
@@ -132,10 +132,7 @@ class OpenRequests:
 
     async def _look_forever(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._look_now.wait()
-            self._look_now.clear()
+            await woken(self._look_now, within_seconds=LOOK_SECONDS)
             try:
                 await self._look()
             except StorageError as error:

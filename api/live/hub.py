@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from api import metrics
 from api.live.listener import Listener
 from api.live.watch import Watch
-from shared.background import end
+from shared.background import end, woken
 from shared.database.access import Database
 from shared.errors import StorageError
 from shared.messaging import notices, reply_events
@@ -199,12 +199,7 @@ class Hub:
     async def _poll_forever(self) -> None:
         while True:
             pause = POLL_SECONDS_CONNECTED if self.is_connected else POLL_SECONDS
-            try:
-                async with asyncio.timeout(pause):
-                    await self._poll_now.wait()
-            except TimeoutError:
-                pass
-            self._poll_now.clear()
+            await woken(self._poll_now, within_seconds=pause)
             try:
                 await self._poll()
             except StorageError as error:

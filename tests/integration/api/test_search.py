@@ -6,12 +6,9 @@ import pytest
 
 from api.routes.conversations import MAX_QUERY_CHARS, MAX_QUERY_WORDS
 from api.schemas.responses import ConversationPage
-from shared import search_indexer
 from shared.database.access import Database
-from shared.errors import StorageBusy
-from shared.search_indexer import SearchIndexer
+from shared.search_indexer import index_all
 from shared.store import search_index
-from tests.fixtures.waiting import until
 from tests.integration.api.gateway import Gateway, PlayedWorker
 
 pytestmark = pytest.mark.anyio
@@ -73,30 +70,8 @@ async def test_any_other_query_is_data(gateway: Gateway) -> None:
         assert (answer.status_code, answer.json()["data"]) == (200, [])
 
 
-async def test_what_is_stored_is_indexed_a_moment_later_also_after_a_failure(
-    database: Database, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Here by an indexer of the test's own, which fails at first."""
-    monkeypatch.setattr(search_indexer, "EVERY_SECONDS", 0.01)
-    monkeypatch.setattr(search_indexer, "AFTER_FAILURE_SECONDS", 0.01)
-    indexer = SearchIndexer(database)
-    failures: list[Exception] = [StorageBusy("busy"), RuntimeError("boom")]
-    run = indexer.run
-
-    async def run_or_fail() -> None:
-        if failures:
-            raise failures.pop()
-        await run()
-
-    monkeypatch.setattr(indexer, "run", run_or_fail)
+async def test_what_is_stored_is_indexed(database: Database, gateway: Gateway) -> None:
     await gateway.ask(await gateway.new_conversation(), "Hello")
-
-    async def is_done() -> bool:
-        return not await database.read(search_index.has_pending)
-
-    indexer.start()
-    try:
-        await until(is_done)
-    finally:
-        await indexer.stop()
+    await index_all(database)
+    assert not await database.read(search_index.has_pending)
     assert len((await gateway.get("/conversations/?q=hello"))["data"]) == 1

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from shared.budgets import Budgets
+from shared.clock import DAY_MS
 from shared.database.models import DEFAULT_TENANT
 from shared.ending import Ending, Usage
 from shared.reply_status import ReplyStatus
@@ -17,7 +18,6 @@ from shared.store.turns import Ask
 from tests.integration.shared.rows import MINUTE, Tables
 
 NOON = int(datetime(2026, 2, 15, 12, tzinfo=UTC).timestamp() * 1000)
-DAY = 86_400_000
 
 
 def spend(tables: Tables, tokens: int, *, now: int = NOON, key: str | None = "key_1", end_user: str = "ada") -> None:
@@ -46,7 +46,7 @@ def is_exceeded(
 
 
 def test_what_was_used_today_and_this_month_counts_as_soon_as_it_ended(tables: Tables) -> None:
-    spend(tables, 60, now=NOON - DAY)
+    spend(tables, 60, now=NOON - DAY_MS)
     tables(usage.count)
     spend(tables, 40)
     for _ in range(2):
@@ -69,12 +69,12 @@ def test_a_budget_is_whole_again_when_its_window_ends(tables: Tables) -> None:
     limit(tables, Spender.KEY, "key_1", day=100)
     found = tables(Budgets().exceeded, DEFAULT_TENANT, key_id="key_1", end_user=None, now=NOON)
     assert found is not None
-    assert found.until == NOON + DAY // 2
+    assert found.until == NOON + DAY_MS // 2
     assert is_exceeded(tables, now=found.until - 1)
     assert not is_exceeded(tables, now=found.until)
     limit(tables, Spender.KEY, "key_1", month=100)
-    assert is_exceeded(tables, now=NOON + 13 * DAY)
-    assert not is_exceeded(tables, now=NOON + 14 * DAY)
+    assert is_exceeded(tables, now=NOON + 13 * DAY_MS)
+    assert not is_exceeded(tables, now=NOON + 14 * DAY_MS)
 
 
 def test_it_is_the_budget_of_one(tables: Tables) -> None:
@@ -104,7 +104,7 @@ def test_an_end_users_own_budget_goes_before_each_ones(tables: Tables) -> None:
 def test_a_month_is_one_of_the_calendar(date: tuple[int, int, int], month_ends: tuple[int, int, int]) -> None:
     window = Window.of(int(datetime(*date, 23, 59, 59, tzinfo=UTC).timestamp() * 1000))
     first = datetime(date[0], date[1], 1, tzinfo=UTC)
-    assert window.first_of_month * DAY == int(first.timestamp() * 1000)
+    assert window.first_of_month * DAY_MS == int(first.timestamp() * 1000)
     assert window.month_ends_at == int(datetime(*month_ends, tzinfo=UTC).timestamp() * 1000)
     assert window.day_ends_at == window.month_ends_at
 

@@ -11,21 +11,19 @@ from redis.asyncio import Redis
 from sqlalchemy import func, select
 
 from shared import upkeep
-from shared.clock import now_ms
+from shared.clock import DAY_MS, now_ms
 from shared.database.access import Database
 from shared.database.models import DEFAULT_TENANT, conversations, idempotency_keys, webhook_deliveries
 from shared.eraser import Eraser
-from shared.errors import StorageBusy
 from shared.ids import first_delivery_id, new_conversation_id, new_webhook_id
 from shared.messaging.notices import Notifier
 from shared.store import conversations as conversation_rows
 from shared.store import erasures, idempotency, space, turns, webhook_endpoints
 from shared.store.idempotency import KeyedRequest
 from shared.store.turns import Ask, Said
-from shared.upkeep import MS_OF_A_DAY, Upkeep
+from shared.upkeep import Upkeep
 from tests.fixtures.settings import settings_with
 from tests.fixtures.valkey import Valkey
-from tests.fixtures.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -42,10 +40,9 @@ async def eraser(database: Database, shared_valkey: Valkey, monkeypatch: pytest.
 
 @pytest.fixture
 def keeper(database: Database, eraser: Eraser, monkeypatch: pytest.MonkeyPatch) -> Upkeep:
-    """One that finds more to do than it does at once, and looks often."""
+    """One that finds more to do than it does at once."""
     monkeypatch.setattr(idempotency, "FORGET_AT_ONCE", 2)
     monkeypatch.setattr(upkeep, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(upkeep, "EVERY_SECONDS", 0.01)
     return Upkeep(database, eraser, settings_with(idempotency_seconds=LIFETIME_SECONDS, retention_days=30))
 
 
@@ -70,32 +67,6 @@ async def test_all_keys_that_are_too_old_go_and_the_others_stay(database: Databa
     assert await count_keys(database) == 3
 
 
-async def test_it_looks_again_and_again_also_after_a_failure(
-    database: Database, keeper: Upkeep, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await store_keys(database, 1, seconds_ago=LIFETIME_SECONDS + 10)
-    failures: list[Exception] = [StorageBusy("busy"), RuntimeError("boom")]
-    run = keeper.run
-
-    async def run_or_fail() -> None:
-        if failures:
-            raise failures.pop()
-        await run()
-
-    monkeypatch.setattr(keeper, "run", run_or_fail)
-
-    async def is_empty() -> bool:
-        return await count_keys(database) == 0
-
-    keeper.start()
-    try:
-        await until(is_empty)
-        await store_keys(database, 1, seconds_ago=LIFETIME_SECONDS + 20)
-        await until(is_empty)
-    finally:
-        await keeper.stop()
-
-
 async def test_what_was_not_to_be_stored_is_forgotten_once_it_has_ended(database: Database, keeper: Upkeep) -> None:
     old, new = now_ms() - 3_600_000, now_ms()
     made = [("ephemeral", old, None), ("ephemeral", new, None), ("ephemeral", old, "queued"), ("chat", old, None)]
@@ -107,7 +78,7 @@ async def test_what_was_not_to_be_stored_is_forgotten_once_it_has_ended(database
 async def test_what_has_not_changed_for_as_long_as_things_are_kept_is_erased(
     database: Database, keeper: Upkeep
 ) -> None:
-    old, new = now_ms() - 31 * MS_OF_A_DAY, now_ms() - 29 * MS_OF_A_DAY
+    old, new = now_ms() - 31 * DAY_MS, now_ms() - 29 * DAY_MS
     for tenant_id in ("default", "other"):
         for _ in range(5):
             await store_conversation(database, "chat", at=old, tenant_id=tenant_id)

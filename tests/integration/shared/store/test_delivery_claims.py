@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import RowMapping
 
+from shared.clock import DAY_MS
 from shared.database.models import DEFAULT_TENANT, webhook_deliveries, webhook_endpoints
 from shared.store import delivery_claims, workers
 from shared.store import webhook_deliveries as deliveries
@@ -19,7 +20,6 @@ from tests.integration.shared.rows import NOW, Tables
 
 WENT_WRONG = Trial("The receiver answered with HTTP 500.", 500, "boom")
 WENT_WELL = Trial(None, 204, "")
-DAY = 86_400_000
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_a_receiver_that_is_gone_is_told_no_more(tables: Tables, endpoint_id: st
     add(tables, endpoint_id)
     waiting = add(tables, endpoint_id)
     (delivery,) = claim(tables, {endpoint_id: 1})
-    because = tables(delivery_claims.give_up, delivery, WENT_WRONG, is_gone=True, failing_before=NOW - DAY, now=NOW)
+    because = tables(delivery_claims.give_up, delivery, WENT_WRONG, is_gone=True, failing_before=NOW - DAY_MS, now=NOW)
     row = endpoint(tables, endpoint_id)
     assert (because, row["enabled"], row["disabled_because"]) == (DisabledBecause.GONE, False, "gone")
     assert row_of(tables, delivery.id)["status"] == DeliveryStatus.FAILED
@@ -151,12 +151,14 @@ def test_an_endpoint_is_switched_off_once_nothing_came_through_for_long(tables: 
     def give_up(*, now: int) -> object:
         add(tables, endpoint_id)
         delivery = claim_one(tables, endpoint_id, now=now)
-        return tables(delivery_claims.give_up, delivery, WENT_WRONG, is_gone=False, failing_before=now - DAY, now=now)
+        return tables(
+            delivery_claims.give_up, delivery, WENT_WRONG, is_gone=False, failing_before=now - DAY_MS, now=now
+        )
 
     assert give_up(now=NOW) is None
-    assert give_up(now=NOW + DAY - 1) is None
+    assert give_up(now=NOW + DAY_MS - 1) is None
     assert endpoint(tables, endpoint_id)["enabled"]
-    assert give_up(now=NOW + DAY) is DisabledBecause.FAILING
+    assert give_up(now=NOW + DAY_MS) is DisabledBecause.FAILING
     assert endpoint(tables, endpoint_id)["disabled_because"] == "failing"
 
 
