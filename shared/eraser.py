@@ -20,8 +20,9 @@ from shared.database.access import Database
 from shared.errors import NotFound, StorageError
 from shared.messaging.notices import Notifier
 from shared.messaging.reply_events import log_key
-from shared.store import erasures
-from shared.store.erasures import Erased, Logs
+from shared.store import erasure_receipts, erasures
+from shared.store.erasure_receipts import Logs
+from shared.store.erasures import Erased
 from shared.store.prompts import USUAL_TOKENS
 
 log = logging.getLogger(__name__)
@@ -90,12 +91,12 @@ class Eraser:
         """
         logs = Logs(erased=0, has_left=False, expire_at=0)
         # Who began and did not live to end it may have left some.
-        has_left = await self._database.read(erasures.may_have_logs, erasure_id)
+        has_left = await self._database.read(erasure_receipts.may_have_logs, erasure_id)
         while True:
             now = now_ms()
             logs = Logs(logs.erased, has_left, expire_at=now + self._log_ms)
             erased = await self._database.write(
-                erasures.go_on, erasure_id, logs=logs, now=now, prompt_tokens=self._prompt_tokens
+                erasure_receipts.go_on, erasure_id, logs=logs, now=now, prompt_tokens=self._prompt_tokens
             )
             if erased is None:
                 break
@@ -117,7 +118,7 @@ class Eraser:
         Raises:
             StorageError: some of it is left.
         """
-        for erasure_id in await self._database.read(erasures.left_behind, before=before):
+        for erasure_id in await self._database.read(erasure_receipts.left_behind, before=before):
             await self.finish(erasure_id)
 
     async def _erase_logs(self, reply_ids: Sequence[str]) -> int | None:

@@ -12,7 +12,7 @@ from shared.clock import DAY_MS, now_ms
 from shared.database.access import Database
 from shared.eraser import Eraser
 from shared.settings import Settings
-from shared.store import erasures, idempotency, space, usage, webhook_deliveries
+from shared.store import idempotency, outlived, space, usage, webhook_deliveries
 
 # A write that takes out more would make others wait.
 DELIVERIES_AT_ONCE = 200
@@ -40,9 +40,9 @@ class Upkeep:
         await self._count_usage()
         await self._eraser.finish_left_behind(before=now_ms() - LEFT_BEHIND_MS)
         await self._forget_keys()
-        await self._forget(erasures.old_ephemeral, self._ephemeral_ms)
+        await self._forget(outlived.ephemeral, self._ephemeral_ms)
         if self._retention_ms is not None:
-            await self._forget(erasures.old, self._retention_ms)
+            await self._forget(outlived.of_any_kind, self._retention_ms)
         await self._forget_deliveries()
         await self._give_back_room()
 

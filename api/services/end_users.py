@@ -11,7 +11,7 @@ from api.rendering import Row
 from api.services import exports
 from shared.clock import now_ms
 from shared.errors import NotFound, StorageError
-from shared.store import erasures, usage
+from shared.store import erasure_receipts, usage
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ async def erase(resources: Resources, tenant_id: str, end_user: str) -> Row:
         NotFound: there is nothing.
         StorageError: some of it is left. Asking again, or upkeep a minute later, goes on with it.
     """
-    row = await resources.database.write(erasures.begin, tenant_id, end_user, now=now_ms())
+    row = await resources.database.write(erasure_receipts.begin, tenant_id, end_user, now=now_ms())
     task = asyncio.create_task(resources.eraser.finish(row["id"]), name=row["id"])
     _under_way.add(task)
     task.add_done_callback(_ended)
@@ -60,4 +60,4 @@ async def receipt(resources: Resources, tenant_id: str, erasure_id: str) -> Row:
     Raises:
         NotFound: the tenant has no such one.
     """
-    return await resources.database.read(erasures.get, tenant_id, erasure_id)
+    return await resources.database.read(erasure_receipts.get, tenant_id, erasure_id)

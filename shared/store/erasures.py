@@ -1,8 +1,7 @@
-"""Erasing conversations with all that hangs on them, and the receipts of erasing all that an end user said."""
+"""Erasing conversations with all that hangs on them: what goes along, how much at once, and whom to tell."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,37 +10,29 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    RowMapping,
     Select,
     Table,
     bindparam,
     delete,
-    exists,
     func,
-    insert,
-    literal_column,
     select,
-    update,
 )
 
 from shared.clock import now_ms
 from shared.database.models import (
     attempts,
     conversations,
-    erasures,
     idempotency_keys,
-    is_live,
     messages,
     replies,
     webhook_deliveries,
 )
 from shared.errors import NotFound
-from shared.ids import new_erasure_id
 from shared.messaging import reply_events
 from shared.messaging.reply_events import Cursor, Event
 from shared.reply_status import LIVE, ReplyStatus
-from shared.store import budgets, prompts, usage
 from shared.store import conversations as conversation_rows
+from shared.store import prompts, usage
 
 # A write that takes out more messages would make others wait.
 ROWS_AT_ONCE = 500
@@ -222,171 +213,3 @@ def helping(connection: Connection, conversation_ids: Sequence[str]) -> Sequence
         if taken > ROWS_AT_ONCE and number:
             return conversation_ids[:number]
     return conversation_ids
-
-
-# What nobody needs any more.
-
-_is_idle = ~exists().where(replies.c.conversation_id == conversations.c.id, is_live(replies))
-_OLD_EPHEMERAL = (
-    select(conversations.c.id)
-    .where(
-        # Spelled out: SQLite takes a partial index only for a condition it can read.
-        conversations.c.kind == literal_column("'ephemeral'"),
-        conversations.c.updated_at < bindparam("before"),
-        _is_idle,
-    )
-    .limit(bindparam("limit"))
-)
-_OLD = (
-    select(conversations.c.id)
-    .where(
-        conversations.c.tenant_id == bindparam("of_tenant"),
-        conversations.c.updated_at < bindparam("before"),
-        _is_idle,
-    )
-    .order_by(conversations.c.updated_at)
-    .limit(bindparam("limit"))
-)
-# From one tenant to the next through the index, however many conversations each has.
-_first = select(func.min(conversations.c.tenant_id).label("tenant_id")).cte("tenants", recursive=True)
-_next = (
-    select(func.min(conversations.c.tenant_id))
-    .where(conversations.c.tenant_id > _first.c.tenant_id)
-    .correlate(_first)
-    .scalar_subquery()
-)
-_tenants = _first.union_all(select(_next).where(_first.c.tenant_id.is_not(None)))
-_TENANTS = select(_tenants.c.tenant_id).where(_tenants.c.tenant_id.is_not(None))
-
-
-def old_ephemeral(connection: Connection, *, before: int) -> Sequence[str]:
-    """Ephemeral conversations in which nothing has happened since, and nothing is under way."""
-    found = connection.execute(_OLD_EPHEMERAL, {"before": before, "limit": CONVERSATIONS_AT_ONCE})
-    return helping(connection, list(found.scalars()))
-
-
-def old(connection: Connection, *, before: int) -> Sequence[str]:
-    """Conversations of any kind and tenant in which nothing has happened since, and nothing is under way."""
-    for tenant_id in connection.execute(_TENANTS).scalars().all():
-        whose = {"of_tenant": tenant_id, "before": before, "limit": CONVERSATIONS_AT_ONCE}
-        if found := list(connection.execute(_OLD, whose).scalars()):
-            return helping(connection, found)
-    return ()
-
-
-# All that an end user said.
-
-_of_end_user = (conversations.c.tenant_id == bindparam("of_tenant")) & (
-    conversations.c.end_user == bindparam("of_end_user")
-)
-_LAST = select(func.max(conversations.c.id)).where(_of_end_user)
-_NEXT = (
-    select(conversations.c.id).where(_of_end_user, conversations.c.id <= bindparam("up_to")).limit(bindparam("limit"))
-)
-_UNFINISHED = (
-    select(erasures)
-    .where(
-        erasures.c.tenant_id == bindparam("of_tenant"),
-        erasures.c.end_user == bindparam("of_end_user"),
-        erasures.c.finished_at.is_(None),
-    )
-    .with_for_update()
-)
-_LOCKED_RECEIPT = select(erasures).where(erasures.c.id == bindparam("of_id")).with_for_update()
-_LEFT_BEHIND = (
-    select(erasures.c.id).where(erasures.c.finished_at.is_(None), erasures.c.updated_at < bindparam("before")).limit(10)
-)
-
-
-def begin(connection: Connection, tenant_id: str, end_user: str, *, now: int) -> RowMapping:
-    """A receipt for erasing all that the end user has by now, or the one that is not finished yet.
-
-    Raises:
-        NotFound: the tenant has nothing of the end user.
-    """
-    whose = {"of_tenant": tenant_id, "of_end_user": end_user}
-    last = connection.execute(_LAST, whose).scalar_one()
-    unfinished = connection.execute(_UNFINISHED, whose).mappings().first()  # locked
-    if unfinished is not None:
-        up_to = max(unfinished["up_to"], last or "")
-        connection.execute(update(erasures).where(erasures.c.id == unfinished["id"]).values(up_to=up_to))
-        return get(connection, tenant_id, unfinished["id"])
-    if last is None and not usage.knows_end_user(connection, tenant_id, end_user):
-        raise NotFound("There is nothing of this end user.")
-    erasure_id = new_erasure_id()
-    connection.execute(
-        insert(erasures).values(
-            id=erasure_id,
-            tenant_id=tenant_id,
-            end_user=end_user,
-            up_to=last or "",
-            erased={},
-            started_at=now,
-            updated_at=now,
-        )
-    )
-    return get(connection, tenant_id, erasure_id)
-
-
-def get(connection: Connection, tenant_id: str, erasure_id: str) -> RowMapping:
-    """The receipt.
-
-    Raises:
-        NotFound: the tenant has no such one.
-    """
-    query = select(erasures).where(erasures.c.tenant_id == tenant_id, erasures.c.id == erasure_id)
-    row = connection.execute(query).mappings().one_or_none()
-    if row is None:
-        raise NotFound("There is no such erasure.")
-    return row
-
-
-def left_behind(connection: Connection, *, before: int) -> Sequence[str]:
-    """Erasures that nobody has gone on with since, though they are not finished."""
-    return connection.execute(_LEFT_BEHIND, {"before": before}).scalars().all()
-
-
-def may_have_logs(connection: Connection, erasure_id: str) -> bool:
-    """Whether event logs may be left of what was erased for the receipt so far."""
-    query = select(erasures.c.logs_expire_at).where(erasures.c.id == erasure_id)
-    return connection.execute(query).scalar_one() is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Logs:
-    """What became of event logs since the receipt was last written: how many were `erased`; whether some may be left,
-    and by when those are gone.
-    """
-
-    erased: int
-    has_left: bool
-    expire_at: int
-
-
-def go_on(
-    connection: Connection, erasure_id: str, *, logs: Logs, now: int, prompt_tokens: int = prompts.USUAL_TOKENS
-) -> Erased | None:
-    """Erases some more and adds it to the receipt, in one transaction. None: all is erased, and the receipt says so."""
-    row = connection.execute(_LOCKED_RECEIPT, {"of_id": erasure_id}).mappings().one()
-    if row["finished_at"] is not None:
-        return None
-    whose = {"of_tenant": row["tenant_id"], "of_end_user": row["end_user"], "up_to": row["up_to"]}
-    found = list(connection.execute(_NEXT, {**whose, "limit": CONVERSATIONS_AT_ONCE}).scalars())
-    erased = None
-    if found:
-        erased = erase(connection, helping(connection, found), keys=True, prompt_tokens=prompt_tokens)
-    else:
-        usage.forget_end_user(connection, row["tenant_id"], row["end_user"])
-        budgets.remove(connection, row["tenant_id"], budgets.Spender.END_USER, row["end_user"])
-    counts = Counter(row["erased"])
-    counts.update({"event_logs": logs.erased, **(erased.counts if erased else {})})
-    values: dict[str, Any] = {"erased": dict(counts), "updated_at": now}
-    if erased is None:
-        values |= {"finished_at": now, "end_user": None, "up_to": None}
-        if not logs.has_left:
-            values["logs_expire_at"] = None
-    elif erased.reply_ids:
-        # Until it is known that their logs are gone. Should nobody live to tell, this stays.
-        values["logs_expire_at"] = logs.expire_at
-    connection.execute(update(erasures).where(erasures.c.id == erasure_id).values(values))
-    return erased

@@ -10,13 +10,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, RowMapping, Table, func, select, text, update
 
 from shared.database.engine import open_engine, parse_url
-from shared.database.models import DEFAULT_TENANT, attempts, messages, replies
+from shared.database.models import DEFAULT_TENANT, attempts, idempotency_keys, messages, replies
 from shared.database.models import workers as worker_rows
 from shared.ending import Ending, Usage
 from shared.ids import new_conversation_id, new_webhook_id
 from shared.reply_status import TRANSITIONS, IncompleteReason, ReplyStatus, StopRequest
-from shared.store import claims, conversations, turns, webhook_endpoints, workers
+from shared.store import claims, conversations, idempotency, turns, webhook_endpoints, workers
 from shared.store.claims import Claim
+from shared.store.idempotency import KeyedRequest
 from shared.store.takeovers import Caps
 from shared.store.turns import Ask
 from shared.webhooks.events import DEFAULT_EVENTS
@@ -54,6 +55,15 @@ class Tables:
         """Runs `function(connection, …)` and commits."""
         with self.connection.begin():
             return function(self.connection, *args, **kwargs)
+
+    def used_key(self, resource_id: str) -> None:
+        """An idempotency key, called as what was made with it."""
+        request = KeyedRequest(DEFAULT_TENANT, resource_id, "POST", "/", "hash", MINUTE)
+        self(idempotency.remember, request, resource_type="turn", resource_id=resource_id, now=NOW)
+
+    def keys(self) -> list[str]:
+        """The idempotency keys there are."""
+        return [row["key"] for row in self.rows(idempotency_keys)]
 
     def record_moves(self) -> None:
         """Starts to record."""

@@ -18,7 +18,7 @@ from shared.eraser import Eraser
 from shared.ids import first_delivery_id, new_conversation_id, new_webhook_id
 from shared.messaging.notices import Notifier
 from shared.store import conversations as conversation_rows
-from shared.store import erasures, idempotency, space, turns, webhook_endpoints
+from shared.store import erasure_receipts, erasures, idempotency, space, turns, webhook_endpoints
 from shared.store.idempotency import KeyedRequest
 from shared.store.turns import Ask, Said
 from shared.upkeep import Upkeep
@@ -98,7 +98,7 @@ async def test_what_a_dead_gateway_left_half_erased_is_erased(
 ) -> None:
     for _ in range(5):
         await store_conversation(database, "chat", at=now_ms(), end_user="ada", live="queued")
-    receipt = await database.write(erasures.begin, "default", "ada", now=now_ms())
+    receipt = await database.write(erasure_receipts.begin, "default", "ada", now=now_ms())
 
     def die(_name: str) -> None:
         raise SystemExit
@@ -111,7 +111,7 @@ async def test_what_a_dead_gateway_left_half_erased_is_erased(
     monkeypatch.setattr(upkeep, "LEFT_BEHIND_MS", -1)
     await keeper.run()
     assert await conversations_left(database) == set()
-    row = await database.read(erasures.get, "default", receipt["id"])
+    row = await database.read(erasure_receipts.get, "default", receipt["id"])
     assert (row["erased"]["conversations"], row["finished_at"] is not None) == (5, True)
     assert row["logs_expire_at"] is not None, "nobody knows whether the dead one erased them"
 
