@@ -107,3 +107,14 @@ def test_every_vendored_licence_is_in_the_wheel() -> None:
     }
     listed = {str(path.relative_to(ROOT)) for pattern in project["license-files"] for path in ROOT.glob(pattern)}
     assert {"LICENSE", *licences} == listed
+
+
+def test_every_decision_is_in_the_list_by_its_number_and_heading() -> None:
+    folder = ROOT / "docs" / "decisions"
+    records = sorted(folder.glob("0*.md"))
+    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    listed = [line for line in (folder / "README.md").read_text().splitlines() if re.match(r"\d+\. ", line)]
+    headings = [record.read_text().partition("\n")[0].removeprefix("# ").split(". ", 1) for record in records]
+    assert listed == [
+        f"{number}. [{title}]({record.name})" for (number, title), record in zip(headings, records, strict=True)
+    ]
