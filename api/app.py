@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol, TypeVar
 
 from fastapi import FastAPI
 from sqlalchemy.exc import DBAPIError
@@ -86,7 +87,9 @@ _MODULES = (
     *(openai_responses, openai_conversations, openai_chat, openai_models),
     *(end_users, keys, usage, budgets, webhooks, workers, operations, health, metrics, docs, pages),
 )
+# How long Redis is waited for at the end.
 STOP_SECONDS = 1.0
+# How often a gateway does upkeep, and puts what was said into the index.
 UPKEEP_SECONDS = 60.0
 INDEX_SECONDS = 1.0
 # So that a database that is away is not asked, and the log not filled, every second.
@@ -96,6 +99,14 @@ EXPOSED_HEADERS = (
     *("X-Should-Retry", "OpenAI-Poll-After-Ms", "RateLimit", "RateLimit-Policy"),
 )
 CORS_SECONDS = 3600
+
+
+class _Part(Protocol):
+    def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+P = TypeVar("P", bound=_Part)
 
 
 def create_app() -> FastAPI:
@@ -199,22 +210,16 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     doorbell = Doorbell(settings)
     doorbell.start()
     stack.callback(doorbell.stop)
-    hub = Hub(database, settings.client_redis_url)
-    hub.start()
-    stack.push_async_callback(hub.stop)
+    hub = _kept_running(Hub(database, settings.client_redis_url), stack)
     heartbeat = Heartbeat(database, "api")
     await heartbeat.start()
     stack.push_async_callback(heartbeat.stop)
-    rates = Rates(redis, settings)
-    rates.start()
-    stack.push_async_callback(rates.stop)
-    open_requests = OpenRequests(database, settings)
-    open_requests.start()
-    stack.push_async_callback(open_requests.stop)
+    rates = _kept_running(Rates(redis, settings), stack)
+    open_requests = _kept_running(OpenRequests(database, settings), stack)
     aftermath = Aftermath(database, redis, notifier, on_queued=doorbell.ring)
     stack.push_async_callback(aftermath.stop)
     caps = Caps(settings.max_tries, settings.max_model_calls, settings.prompt_tokens)
-    sweeper = Sweeper(database, heartbeat, caps=caps, on_moved=aftermath.follow)
+    sweeper = _kept_running(Sweeper(database, heartbeat, caps=caps, on_moved=aftermath.follow), stack)
     eraser = Eraser(
         database,
         redis,
@@ -223,7 +228,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         prompt_tokens=settings.prompt_tokens,
         on_gone=hub.wake,
     )
-    resources = Resources(
+    for rounds in _rounds(database, eraser, settings):
+        _kept_running(rounds, stack)
+    return Resources(
         settings,
         database,
         redis,
@@ -242,12 +249,13 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         Backlog(database),
         OperationsReader(database, deadline_ms=int(1000 * settings.deadline_seconds)),
     )
-    sweeper.start()
-    stack.push_async_callback(sweeper.stop)
-    for rounds in _rounds(database, eraser, settings):
-        rounds.start()
-        stack.push_async_callback(rounds.stop)
-    return resources
+
+
+def _kept_running(part: P, stack: AsyncExitStack) -> P:
+    """Starts a part that the stack stops."""
+    part.start()
+    stack.push_async_callback(part.stop)
+    return part
 
 
 def _rounds(database: Database, eraser: Eraser, settings: Settings) -> tuple[Rounds, ...]:

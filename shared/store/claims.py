@@ -82,7 +82,8 @@ class Claim:
 
 
 _earlier = replies.alias("earlier")
-_is_unblocked = ~exists().where(
+# While an earlier turn of its conversation is live, a reply waits.
+IS_BLOCKED = exists().where(
     _earlier.c.conversation_id == replies.c.conversation_id, _earlier.c.turn < replies.c.turn, is_live(_earlier)
 )
 _is_due = (
@@ -90,7 +91,7 @@ _is_due = (
     & (replies.c.available_at <= bindparam("now"))
     & (replies.c.deadline_at > bindparam("now"))
     & replies.c.stop_requested.is_(None)
-    & _is_unblocked
+    & ~IS_BLOCKED
 )
 _DUE = (
     select(replies.c.id, replies.c.conversation_id, replies.c.model, replies.c.next_route)

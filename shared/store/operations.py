@@ -8,20 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, Select, bindparam, case, exists, func, literal_column, select
+from sqlalchemy import Connection, Row, RowMapping, Select, bindparam, case, func, literal_column, select
 
 from shared.database.models import attempts, is_live, replies
 from shared.reply_status import ReplyStatus
+from shared.store.claims import IS_BLOCKED
 from shared.store.replies import IS_EPHEMERAL, TURNS_AHEAD
 
-_earlier = replies.alias("earlier")
-_is_blocked = exists().where(
-    _earlier.c.conversation_id == replies.c.conversation_id, _earlier.c.turn < replies.c.turn, is_live(_earlier)
-)
 # What each live reply waits for, in the words of its `queue`; those that a worker has wait for nothing.
 _state = case(
     (replies.c.status == literal_column("'in_progress'"), "nothing"),
-    (_is_blocked, "turn"),
+    (IS_BLOCKED, "turn"),
     (replies.c.available_at > bindparam("now"), "retry"),
     else_="worker",
 ).label("state")

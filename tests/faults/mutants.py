@@ -42,7 +42,7 @@ NAMED = [
     _without(
         "a turn does not wait for the one before",
         "claims",
-        "    & _is_unblocked\n",
+        "    & ~IS_BLOCKED\n",
         seen_by=f"{STORE_TESTS}/test_claims.py",
     ),
     Mutant(
