@@ -58,12 +58,19 @@ check: install-dev ## format, lint, types, import rules, workflows
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --quiet .github
 
-check-containers: .venv/containers/.installed ## lint the Dockerfiles and validate the compose files; needs no Docker
+# The kinds that operators bring, KEDA's and Prometheus', have no schema in Kubernetes; tests/unit/test_kubernetes_files.py
+# looks at them. A kustomization is judged by being built.
+MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/base/*.yaml)) deploy/kubernetes/autoscaling/api.yaml
+
+check-containers: .venv/containers/.installed ## lint the Dockerfiles, validate compose files and manifests; needs no Docker
 	.venv/containers/bin/hadolint Dockerfile.api Dockerfile.worker
 	.venv/containers/bin/docker-compose -f docker-compose.yml config --quiet
 	.venv/containers/bin/docker-compose -f docker-compose.yml --profile monitoring config --quiet
 	.venv/containers/bin/docker-compose -f docker-compose.yml -f docker-compose.postgres.yml config --quiet
 	.venv/containers/bin/docker-compose -f docker-compose.yml -f docker-compose.models.yml config --quiet
+	PYTHONPATH=.venv/containers $(BIN)/python -m kubernetes_validate --quiet --strict -k 1.30 -k 1.37 $(MANIFESTS)
+	@set -e; for folder in base example; do test ! -x .venv/containers/bin/kubectl || \
+		.venv/containers/bin/kubectl kustomize deploy/kubernetes/$$folder >/dev/null; done
 
 test-containers: install-dev ## build the images and put them to the test (COMPOSE="docker compose")
 	@$(BIN)/python -m pytest -m containers tests/containers $(ARGS)
