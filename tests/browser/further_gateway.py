@@ -10,7 +10,8 @@ import httpx2
 from cli.child_commands import child_python_path, python_module
 from cli.embedded_valkey import EmbeddedValkey
 from cli.ports import lasting_ports
-from tests.fixtures.up import START_SECONDS, Up, wait_for
+from tests.fixtures.up import START_SECONDS, Up
+from tests.fixtures.waiting import wait_for
 
 
 class FurtherGateway:

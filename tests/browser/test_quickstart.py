@@ -16,7 +16,8 @@ from playwright.sync_api import BrowserContext, expect
 from cli.ports import lasting_ports
 from tests.browser.further_gateway import FurtherGateway
 from tests.fixtures.pages import programs
-from tests.fixtures.up import ROOT, Up, wait_for
+from tests.fixtures.up import ROOT, Up
+from tests.fixtures.waiting import wait_for
 
 QUICKSTART = ROOT / "docs" / "quickstart.md"
 

@@ -8,7 +8,8 @@ import signal
 from playwright.sync_api import Route, expect
 
 from tests.browser.chat_page import ChatPage
-from tests.fixtures.up import Up, wait_for
+from tests.fixtures.up import Up
+from tests.fixtures.waiting import wait_for
 
 # So slow that a test sees it being written, also on a machine with much to do.
 SLOW = "demo-6000ms"

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 
 from cli.ports import free_port
-from tests.fixtures.up import wait_for
+from tests.fixtures.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 # Building both images takes a minute or two where nothing is cached.

@@ -13,7 +13,7 @@ import pytest
 
 from tests.containers.conftest import WORKERS
 from tests.containers.installation import ROOT, Installation
-from tests.fixtures.up import wait_for
+from tests.fixtures.waiting import wait_for
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
 

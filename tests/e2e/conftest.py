@@ -10,7 +10,8 @@ import pytest
 
 from cli.local_model import find_weights
 from shared.errors import SettingsError
-from tests.fixtures.up import StartUp, Up, live_processes, wait_for
+from tests.fixtures.up import StartUp, Up, live_processes
+from tests.fixtures.waiting import wait_for
 
 
 def _has_local_model() -> bool:

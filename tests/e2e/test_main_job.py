@@ -13,7 +13,8 @@ import httpx2
 import pytest
 
 from shared.reply_status import IncompleteReason, ReplyError
-from tests.fixtures.up import StartUp, Up, live_processes, wait_for
+from tests.fixtures.up import StartUp, Up, live_processes
+from tests.fixtures.waiting import wait_for
 
 pytestmark = pytest.mark.anyio
 

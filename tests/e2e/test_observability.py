@@ -19,7 +19,8 @@ from tests.fixtures.databases import Databases
 from tests.fixtures.monitoring import expressions, metric_names
 from tests.fixtures.scrape import Scrape
 from tests.fixtures.trace_collector import Seen, running_collector
-from tests.fixtures.up import Up, wait_for
+from tests.fixtures.up import Up
+from tests.fixtures.waiting import wait_for
 
 # Nobody says these by chance.
 PROMPT, ANSWER, KEY = "xylophone-mango-7731", "bassoon-papaya-4412", "sk-kazoo-guava-9983"

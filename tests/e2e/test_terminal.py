@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.terminal import CTRL_C, CTRL_D, Terminal
-from tests.fixtures.up import ROOT, Up, live_processes, wait_for
+from tests.fixtures.up import ROOT, Up, live_processes
+from tests.fixtures.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.up import START_SECONDS, StartUp, Up, live_processes, wait_for
+from tests.fixtures.up import START_SECONDS, StartUp, Up, live_processes
+from tests.fixtures.waiting import wait_for
 
 
 def _ask(up: Up, content: str, conversation: str | None = None) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.fixtures.demo_process import DemoProcess
-from tests.fixtures.up import StartUp, Up, wait_for
+from tests.fixtures.up import StartUp, Up
+from tests.fixtures.waiting import wait_for
 from worker.breaker import FAILURES_TO_OPEN
 
 ASKED_WHILE_IT_IS_DOWN = 6

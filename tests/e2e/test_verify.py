@@ -19,7 +19,8 @@ from shared.database.engine import open_engine, parse_url, sqlite_path
 from shared.database.file_lock import FileLock
 from shared.database.models import replies
 from shared.reply_status import ReplyStatus
-from tests.fixtures.up import OURS, ROOT, StartUp, live_processes, wait_for
+from tests.fixtures.up import OURS, ROOT, StartUp, live_processes
+from tests.fixtures.waiting import wait_for
 
 # Everything is started, put to the test, healed and read: far more than it takes.
 BOUND_SECONDS = 150.0

@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from standardwebhooks import Webhook
 
-from tests.fixtures.up import StartUp, wait_for
+from tests.fixtures.up import StartUp
+from tests.fixtures.waiting import wait_for
 
 # Far more than a take-over takes.
 BOUND_SECONDS = 60.0

@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from tests.fixtures.up import StartUp, Up, wait_for
+from tests.fixtures.up import StartUp, Up
+from tests.fixtures.waiting import wait_for
 
 # Far more than a take-over takes: a test judges whether it happens.
 BOUND_SECONDS = 60.0

@@ -9,7 +9,7 @@ import httpx2
 import openai
 import pytest
 
-from tests.sdk.waiting import wait_for
+from tests.fixtures.waiting import wait_for
 
 TEXT = "My name is Ada"
 
@@ -69,7 +69,7 @@ def test_a_native_reply_can_be_followed_by_its_id(client: openai.OpenAI, http: h
 def test_a_response_is_cancelled_natively(client: openai.OpenAI, http: httpx2.Client) -> None:
     response = client.responses.create(model="demo-20000ms", input=TEXT, background=True)
     http.post(f"/replies/{response.id.replace('resp_', 'reply_')}/cancel/")
-    wait_for(lambda: client.responses.retrieve(response.id).status == "cancelled")
+    assert wait_for(lambda: client.responses.retrieve(response.id).status == "cancelled")
 
 
 @pytest.mark.anyio

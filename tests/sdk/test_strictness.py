@@ -14,8 +14,8 @@ from openai.types.conversations import Conversation, ConversationDeletedResource
 from openai.types.responses import Response, ResponseItemList
 from pydantic import ValidationError
 
+from tests.fixtures.waiting import wait_for
 from tests.sdk.schemas import frames, judged, judged_events, judged_response
-from tests.sdk.waiting import wait_for
 
 TEXT = "Hello, I am Ada"
 
@@ -39,7 +39,7 @@ def _background(http: httpx2.Client, **body: Any) -> str:
 
 def _running(http: httpx2.Client, **body: Any) -> str:
     name = _background(http, **body)
-    wait_for(lambda: judged_response(_get(http, f"/v1/responses/{name}")).output)
+    assert wait_for(lambda: judged_response(_get(http, f"/v1/responses/{name}")).output)
     return name
 
 
@@ -71,16 +71,16 @@ def _native(http: httpx2.Client, model: str) -> tuple[str, str]:
 
 def _natively_completed(http: httpx2.Client) -> str:
     _, name = _native(http, "demo-fast")
-    wait_for(lambda: judged_response(_get(http, f"/v1/responses/{name}")).status == "completed")
+    assert wait_for(lambda: judged_response(_get(http, f"/v1/responses/{name}")).status == "completed")
     return name
 
 
 def _interrupted(http: httpx2.Client) -> str:
     conversation_id, name = _native(http, "demo-20000ms")
-    wait_for(lambda: judged_response(_get(http, f"/v1/responses/{name}")).output)
+    assert wait_for(lambda: judged_response(_get(http, f"/v1/responses/{name}")).output)
     asked = {"content": "No, wait.", "model": "demo-fast", "on_busy": "interrupt"}
     _post(http, f"/conversations/{conversation_id}/ask-message/?wait=20", **asked)
-    wait_for(lambda: judged_response(_get(http, f"/v1/responses/{name}")).status == "incomplete")
+    assert wait_for(lambda: judged_response(_get(http, f"/v1/responses/{name}")).status == "incomplete")
     return name
 
 

@@ -18,8 +18,8 @@ from shared.liveness.heartbeat import Heartbeat
 from shared.liveness.sweeper import Sweeper
 from shared.store import workers as worker_rows
 from shared.store.takeovers import Moved
+from tests.fixtures.waiting import eventually
 from tests.integration.shared.rows import CAPS, Tables
-from tests.integration.shared.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 

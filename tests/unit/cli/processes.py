@@ -1,25 +1,14 @@
-"""Waiting for processes, and looking at them."""
+"""Looking at processes."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from cli.child_process import Program
 
 MakeProgram = Callable[..., Program]
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> bool:
-    """Whether the condition came to hold within the bound."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def is_alive(pid: int) -> bool:

@@ -9,7 +9,8 @@ import pytest
 
 from cli import child_process
 from cli.child_process import ChildProcess, describe_exit
-from tests.unit.cli.processes import MakeProgram, wait_for
+from tests.fixtures.waiting import wait_for
+from tests.unit.cli.processes import MakeProgram
 
 
 def _run(make_program: MakeProgram, source: str) -> ChildProcess:

@@ -17,7 +17,7 @@ from kombu.connection import Connection
 from cli import embedded_valkey
 from cli.embedded_valkey import EmbeddedValkey, ValkeyError
 from shared.settings import Settings
-from tests.unit.cli.processes import wait_for
+from tests.fixtures.waiting import wait_for
 
 StartServer = Callable[[EmbeddedValkey], subprocess.Popen[bytes]]
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from cli.child_process import ChildProcess
 from cli.start_gate import StartGate
-from tests.unit.cli.processes import MakeProgram, wait_for
+from tests.fixtures.waiting import wait_for
+from tests.unit.cli.processes import MakeProgram
 
 PASS = (
     "import sys; sys.path[:0] = {path!r}; from cli.start_gate import pass_gate;"

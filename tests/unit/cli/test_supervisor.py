@@ -16,7 +16,8 @@ import pytest
 from cli import supervisor as supervisor_module
 from cli.child_process import ChildFailed
 from cli.supervisor import StopRequested, Supervisor
-from tests.unit.cli.processes import MakeProgram, is_alive, wait_for
+from tests.fixtures.waiting import wait_for
+from tests.unit.cli.processes import MakeProgram, is_alive
 
 NOTE = "import os, pathlib, signal, sys, time; note = (pathlib.Path(os.environ['FOLDER']) / 'notes').open('a', 1);"
 RUN_ON = NOTE + "print(os.getpid(), file=note); time.sleep(60)"

@@ -20,9 +20,8 @@ from shared.database.access import Database
 from shared.database.engine import open_engine, parse_url
 from shared.database.models import workers
 from shared.errors import OutcomeUnknown, StorageBusy, StorageUnavailable
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import eventually, until
 from tests.integration.shared.database.relay import Relay, relayed
-from tests.integration.shared.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgresql]
 

@@ -18,8 +18,8 @@ from shared.database.file_lock import FileLock
 from shared.database.models import workers
 from shared.database.writer import MAX_BATCH, Writer
 from shared.errors import StorageBusy, StorageUnavailable
+from tests.fixtures.waiting import eventually
 from tests.integration.shared.database.journal import MODES, use_journal_mode
-from tests.integration.shared.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 

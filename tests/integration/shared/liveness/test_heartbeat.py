@@ -16,7 +16,7 @@ from shared.liveness import heartbeat as heartbeat_module
 from shared.liveness.heartbeat import EXIT_STUCK, Heartbeat, Watchdog
 from shared.store import workers
 from tests.fixtures.locking import locked_against_writing, lose_patience_soon
-from tests.integration.shared.waiting import eventually
+from tests.fixtures.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 

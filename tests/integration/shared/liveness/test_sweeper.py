@@ -19,8 +19,8 @@ from shared.liveness.sweeper import OVERDUE_AT_ONCE, Sweeper
 from shared.reply_status import ReplyStatus
 from shared.store import workers as worker_rows
 from shared.store.takeovers import Moved
+from tests.fixtures.waiting import eventually
 from tests.integration.shared.rows import CAPS, NOW, Tables
-from tests.integration.shared.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -13,9 +13,8 @@ from shared.messaging import doorbell as doorbell_module
 from shared.messaging.doorbell import QUEUE, SENDER_TIMEOUT_SECONDS, TASK, Doorbell
 from tests.fixtures.settings import settings_with
 from tests.fixtures.valkey import Valkey
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import eventually, until
 from tests.fixtures.workers import NO_REDIS
-from tests.integration.shared.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 

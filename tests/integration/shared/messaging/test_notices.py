@@ -11,8 +11,7 @@ from redis.asyncio import Redis
 from shared.messaging import notices, redis_client
 from shared.messaging.notices import Notifier, channel
 from tests.fixtures.valkey import Valkey
-from tests.fixtures.waiting import BOUND_SECONDS
-from tests.integration.shared.waiting import eventually
+from tests.fixtures.waiting import BOUND_SECONDS, eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -18,8 +18,8 @@ from shared.reply_status import ReplyStatus
 from shared.store import candidates, moves, turns
 from shared.store.candidates import Again
 from shared.store.turns import Ask
+from tests.fixtures.waiting import eventually
 from tests.integration.shared.rows import COMPLETED, MINUTE, NOW, Tables
-from tests.integration.shared.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgresql]
 

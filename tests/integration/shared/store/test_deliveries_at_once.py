@@ -13,8 +13,8 @@ from shared.database.models import DEFAULT_TENANT, webhook_deliveries
 from shared.reply_status import ReplyStatus
 from shared.store import delivery_claims, moves, webhook_endpoints
 from shared.store import webhook_deliveries as deliveries
+from tests.fixtures.waiting import eventually
 from tests.integration.shared.rows import COMPLETED, NOW, Tables
-from tests.integration.shared.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgresql]
 
