@@ -23,10 +23,10 @@ DATABASES ?= $(if $(TESTS),sqlite,sqlite sqlite-rollback postgresql)
 on-sqlite-rollback := -m database tests/integration/shared tests/integration/cli tests/integration/worker/test_slots.py \
 	tests/e2e/test_main_job.py
 on-postgresql := -m "(database and not faults) or (quick and postgresql)"
-# Most tests wait for processes of their own, so that two runs of files beside each other take half as long. What is
-# named runs alone, for ARGS such as -x and --pdb.
+# Most tests wait for processes of their own, so that two runs of files beside each other take half as long, in the
+# order of the folders: the longest come first. What is named runs alone, for ARGS such as -x and --pdb.
 JOBS ?= $(if $(TESTS),,2)
-beside = $(if $(JOBS),--numprocesses=$(JOBS) --dist=loadfile)
+beside = $(if $(JOBS),--numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder)
 # $(call test-on-databases,RUN,OPTIONS): with REPORTS=FOLDER each leaves its junit.xml there.
 define test-on-databases
 	@failed=; $(foreach database,$(DATABASES), \
