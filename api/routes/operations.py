@@ -76,7 +76,7 @@ def _minutes_dict(minutes: Minutes) -> dict[str, Any]:
         "from": instant(minutes.begins_at),
         "to": instant(minutes.ends_at),
         "complete_from": instant(minutes.complete_from),
-        "whole": _figures_dict(minutes.whole),
+        "whole": _figures_dict(minutes.whole()),
         "minutes": [
             {"at": instant(minutes.begins_at + index * MINUTE_MS), **_figures_dict(figures)}
             for index, figures in enumerate(minutes.each)

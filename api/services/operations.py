@@ -19,7 +19,7 @@ from shared.store import operations, replies
 
 # However many look at it, and however eager.
 READ_SECONDS = 2.0
-# Figures are of so many replies at most, which are read in some ten milliseconds.
+# Figures are of so many replies at most, which take about a tenth of a second.
 MAX_ACCEPTED = 20_000
 MAX_LISTED = 50
 

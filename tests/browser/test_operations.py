@@ -85,21 +85,20 @@ def test_it_asks_for_the_key_of_an_admin(
 
 
 def test_it_asks_for_nothing_while_nobody_looks(chat: ChatPage, up: Up) -> None:
-    page = chat.page
-    page.goto(f"{up.url}/ops")
+    page, some_turns_ms = chat.page, 30_000
+    page.clock.install()
+    with page.expect_response("**/operations/"):
+        page.goto(f"{up.url}/ops")
+    with page.expect_response("**/operations/"):
+        page.clock.run_for(some_turns_ms)
+    page.evaluate("Object.defineProperty(document, 'hidden', {configurable: true, get: () => true})")
+    # Once what was under way is over.
+    page.clock.run_for(some_turns_ms)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    with page.expect_request("**/operations/"):
-        pass
-    hide = "Object.defineProperty(document, 'hidden', {{configurable: true, get: () => {}}})"
-    page.evaluate(hide.format("true"))
-    # What was under way when it was hidden is over once nothing more is asked for in the time of two turns.
-    page.clock.install()
-    page.clock.run_for(3_100)
-    before = len(asked)
-    page.clock.run_for(30_000)
-    assert len(asked) == before
-    page.evaluate(hide.format("false"))
+    page.clock.run_for(some_turns_ms)
+    assert asked == []
+    page.evaluate("Object.defineProperty(document, 'hidden', {configurable: true, get: () => false})")
     with page.expect_request("**/operations/"):
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 

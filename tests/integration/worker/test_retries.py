@@ -25,6 +25,20 @@ async def test_retry_after_is_waited_for(database_url: str, chats: Chats, demo: 
     assert second["started_at"] - first["started_at"] >= 1000
 
 
+async def test_how_long_the_model_took_to_begin_is_kept_with_the_try(
+    database_url: str, chats: Chats, demo: DemoProcess
+) -> None:
+    reply_id = await chats.ask_anew("begin after 50 ms", model="demo-fail-503-once")
+    patient_id = await chats.ask_anew("begin after 50 ms", model="demo")
+    with running_worker(database_url, base_url=demo.base_url):
+        await chats.until_status(reply_id, ReplyStatus.COMPLETED)
+        await chats.until_status(patient_id, ReplyStatus.COMPLETED)
+    failed, _ = await chats.attempts(reply_id)
+    (answered,) = await chats.attempts(patient_id)
+    assert failed["first_token_ms"] is None
+    assert 50 <= answered["first_token_ms"] <= answered["ended_at"] - answered["started_at"]
+
+
 async def test_a_retry_after_beyond_the_deadline_ends_the_reply_at_once(database_url: str, chats: Chats) -> None:
     async with raw_model(refusal("429 Too Many Requests", OVERLOADED, more=["Retry-After: 3600"])) as model:
         reply_id = await chats.ask_anew(model="any", deadline_seconds=600)
