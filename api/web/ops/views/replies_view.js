@@ -62,9 +62,14 @@ function title(reply) {
   return el(
     "p",
     { className: "card-title" },
-    el("a", { href: `/#/c/${reply.conversation_id}`, title: reply.conversation_id }, `Turn ${reply.turn} of …${reply.conversation_id.slice(-SHORT)}`),
+    el("a", { href: `/#/c/${reply.conversation_id}`, title: reply.conversation_id }, nameOf(reply)),
     el("span", { className: "model" }, reply.model),
   );
+}
+
+/** Which one it is: several answers may be made for a turn. */
+function nameOf({ turn, candidate, conversation_id: conversation }) {
+  return `Turn ${turn}${candidate > 1 ? `, answer ${candidate}` : ""} of …${conversation.slice(-SHORT)}`;
 }
 
 function action(label, reply, isAsked, onClick) {
@@ -74,7 +79,7 @@ function action(label, reply, isAsked, onClick) {
       type: "button",
       className: "button small",
       disabled: isAsked,
-      "aria-label": `${label} turn ${reply.turn} of ${reply.conversation_id.slice(-SHORT)}`,
+      "aria-label": `${label}: ${nameOf(reply)}`,
       data: { part: "action" },
       on: { click: () => onClick(reply.id) },
     },
