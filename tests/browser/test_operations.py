@@ -84,25 +84,6 @@ def test_it_asks_for_the_key_of_an_admin(
     expect(tab.page.get_by_role("button", name="Forget key")).to_be_visible()
 
 
-def test_it_asks_for_nothing_while_nobody_looks(chat: ChatPage, up: Up) -> None:
-    page, some_turns_ms = chat.page, 30_000
-    page.clock.install()
-    with page.expect_response("**/operations/"):
-        page.goto(f"{up.url}/ops")
-    with page.expect_response("**/operations/"):
-        page.clock.run_for(some_turns_ms)
-    page.evaluate("Object.defineProperty(document, 'hidden', {configurable: true, get: () => true})")
-    # Once what was under way is over.
-    page.clock.run_for(some_turns_ms)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.clock.run_for(some_turns_ms)
-    assert asked == []
-    page.evaluate("Object.defineProperty(document, 'hidden', {configurable: true, get: () => false})")
-    with page.expect_request("**/operations/"):
-        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(
     scheme: str, ask: Ask, new_context: Callable[..., BrowserContext], new_tab: Callable[..., ChatPage], shoot: Shoot
