@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults coverage check format check-containers test-containers install install-dev install-local-model lock reference clean
+.PHONY: help run test test-faults coverage check format check-containers test-containers bench bench-quick install install-dev install-local-model lock reference clean
 
 # The first of these that runs and is new enough makes the environment; `make PYTHON=/path/to/python` chooses another.
 PYTHON ?= python3.13 python3.12 python3.14 python3.11 python3
@@ -175,6 +175,13 @@ tests/%/node/node_modules/.package-lock.json: tests/%/node/package-lock.json
 		|| $(BIN)/python -m pip install --quiet --require-hashes --upgrade --target .venv/containers \
 			-r requirements-containers.txt
 	@touch $@
+
+# `make bench ARGS="--database-url postgresql://…"` measures on a server; each benchmark makes a database of its own there.
+bench: install-dev ## measure what docs/performance.md tells, beside its baselines (NAME=accept, ARGS="--runs 3")
+	$(BIN)/python -m bench -o bench/results/$(or $(NAME),all).json $(NAME) $(ARGS)
+
+bench-quick: install-dev ## see in three minutes that every benchmark works; its figures mean little
+	$(BIN)/python -m bench --quick -o bench/results/quick.json $(NAME) $(ARGS)
 
 reference: install-dev ## write docs/reference.md anew from the routes
 	$(BIN)/python -m api.reference docs/reference.md

@@ -1,1 +1,1 @@
-"""Each figure of the documentation as a command: `python -m bench.token_bus`. Nothing here judges; it prints."""
+"""Each figure of docs/performance.md as a command: `python -m bench` runs all, `python -m bench.accept` one."""

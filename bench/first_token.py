@@ -1,67 +1,51 @@
-"""From asking to the first token at the client, beside asking the model directly.
-
-`python -m bench.first_token [ASKS]`: one at a time, taking turns, on an idle installation.
-"""
+"""From asking to the first token at the client, beside asking the model directly: one at a time, on an idle machine."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import time
-
-import httpx2
-
-from bench.installation import installed, machine, percentile
+from bench.asking import Ask, answering, of_gateway, of_model
+from bench.command import run as run_command
+from bench.frame import Benchmark, Row, Scope, at_most, percentile
+from bench.installation import installed
 
 MODEL = "demo"  # its first word comes after 50 ms
 WARM_UP = 20
 # The rest of an answer is of no interest here.
 TOKENS = 3
+P50, P99 = "added, p50", "added, p99"
 
 
-async def _direct(http: httpx2.AsyncClient, base_url: str) -> float:
-    messages = [{"role": "user", "content": "Hello"}]
-    body = {"model": MODEL, "stream": True, "messages": messages, "max_tokens": TOKENS}
-    began = time.perf_counter()
-    first = 0.0
-    async with http.stream("POST", f"{base_url}/chat/completions", json=body) as answer:
-        async for line in answer.aiter_lines():
-            if not first and '"content":"' in line.replace('"content": "', '"content":"').replace('"content":""', ""):
-                first = time.perf_counter() - began
-    return 1000 * first
+async def _asks(direct: Ask, through: Ask, count: int) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {"direct": [], "asyncchat": []}
+    for _ in range(count):
+        found["direct"].append((await direct(TOKENS)).first_ms)
+        found["asyncchat"].append((await through(TOKENS)).first_ms)
+    return found
 
 
-async def _through(http: httpx2.AsyncClient, url: str) -> float:
-    conversation = (await http.post(f"{url}/conversations/", json={})).json()["id"]
-    body = {"content": "Hello", "model": MODEL, "parameters": {"max_output_tokens": TOKENS}}
-    headers = {"Accept": "text/event-stream"}
-    began = time.perf_counter()
-    first = 0.0
-    ask = f"{url}/conversations/{conversation}/ask-message/"
-    async with http.stream("POST", ask, json=body, headers=headers) as answer:
-        async for line in answer.aiter_lines():
-            if not first and line == "event: reply.delta":
-                first = time.perf_counter() - began
-    return 1000 * first
+async def run(scope: Scope) -> list[Row]:
+    """Asks in turn; each run is so many asks of both."""
+    asks, runs = scope.choose(200, 20), scope.runs_of(3)
+    async with installed(scope.database_url) as installation:
+        base_url, url = await answering(installation)
+        direct = of_model(base_url, MODEL)
+        through = await of_gateway(url, MODEL, conversations=WARM_UP + asks * runs)
+        await _asks(direct, through, WARM_UP)
+        found = [await _asks(direct, through, asks) for _ in range(runs)]
+    added = [[own - model for own, model in zip(each["asyncchat"], each["direct"], strict=True)] for each in found]
+    return [
+        Row("direct, p50", "ms", [percentile(each["direct"], 0.5) for each in found]),
+        Row("asyncchat, p50", "ms", [percentile(each["asyncchat"], 0.5) for each in found]),
+        Row(P50, "ms", [percentile(each, 0.5) for each in added]),
+        Row(P99, "ms", [percentile(each, 0.99) for each in added]),
+    ]
 
 
-async def _main(asks: int) -> None:
-    print(f"{asks} asks, one at a time; {machine()}")
-    async with installed() as installation, httpx2.AsyncClient(timeout=30) as http:
-        _, base_url = await installation.start_demo()
-        installation.start_worker(base_url)
-        _, url = await installation.start_gateway()
-        for _ in range(WARM_UP):
-            await _through(http, url)
-        direct, through = [], []
-        for _ in range(asks):
-            direct.append(await _direct(http, base_url))
-            through.append(await _through(http, url))
-    for name, values in (("direct", direct), ("asyncchat", through)):
-        print(f"{name:<10} first token p50 {percentile(values, 0.5):.1f} p99 {percentile(values, 0.99):.1f} ms")
-    added = sorted(own - model for own, model in zip(through, direct, strict=True))
-    print(f"added      p50 {percentile(added, 0.5):.1f} p99 {percentile(added, 0.99):.1f} ms")
-
+BENCHMARK = Benchmark(
+    "first_token",
+    "from asking to the first token at the client, beside asking the model directly, when idle",
+    run,
+    {P50: at_most(15, "ms"), P99: at_most(60, "ms")},
+)
 
 if __name__ == "__main__":
-    asyncio.run(_main(int(sys.argv[1]) if len(sys.argv) > 1 else 200))
+    run_command(BENCHMARK)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
-import platform
+import secrets
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from cli.child_commands import celery_worker_arguments, child_python_path, python_module
 from cli.embedded_valkey import EmbeddedValkey
 from cli.ports import free_port
+from cli.readiness import ask_readiness
+from shared.database.access import Database
+from shared.database.engine import parse_url
 from shared.database.schema import migrate
 from shared.settings import Settings
 
 READY_SECONDS = 60.0
+# 41 tokens, the first after 0.5 s, the last after 2 s.
+LOAD_MODEL = "demo-load"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -38,16 +45,12 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
 
 
-def machine() -> str:
-    """What the figures were measured on."""
-    load = os.getloadavg()[0]
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {load:.1f} before"
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A process that serves at this URL: a gateway, or what one is measured beside."""
 
-
-def percentile(values: list[float], share: float) -> float:
-    """The value below which that share of them lies."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+    pid: int
+    url: str
 
 
 @dataclass
@@ -58,6 +61,7 @@ class Installation:
     valkey: EmbeddedValkey
     database_url: str
     stack: ExitStack = field(default_factory=ExitStack)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -74,6 +78,16 @@ class Installation:
         """The same for this process."""
         return Settings(DATABASE_URL=self.database_url, REDIS_URL=self.valkey.redis_url)
 
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[Database]:
+        """The database, open in this process for the block."""
+        database = Database(self.database_url)
+        database.start()
+        try:
+            yield database
+        finally:
+            database.stop()
+
     def start(self, *command: str, name: str, **environment: str) -> subprocess.Popen[bytes]:
         """Starts a process that is killed at the end."""
         log = self.stack.enter_context((self.folder / f"{name}.log").open("ab"))
@@ -84,41 +98,51 @@ class Installation:
         self.stack.callback(process.kill)
         return process
 
-    async def start_gateway(self, **environment: str) -> tuple[subprocess.Popen[bytes], str]:
-        """A gateway, and its URL, once it is ready."""
+    async def start_gateway(self, **environment: str) -> Served:
+        """A gateway, once it is ready."""
         port = free_port()
         command = python_module("cli", "api", "--host", "127.0.0.1", "--port", str(port))
-        process = self.start(*command, name=f"api-{port}", **environment)
-        url = f"http://127.0.0.1:{port}"
-        await until_answers(f"{url}/readyz")
-        return process, url
+        return await self._serving(command, port, name=f"api-{port}", **environment)
 
-    async def start_demo(self) -> tuple[subprocess.Popen[bytes], str]:
-        """The demo model, and its base URL."""
+    async def start_app(self, app: str, **environment: str) -> Served:
+        """An ASGI application of `bench.processes`, as a gateway would be served, once it is ready."""
         port = free_port()
-        process = self.start(*python_module("demo_model", "--host", "127.0.0.1", "--port", str(port)), name="demo")
-        await until_answers(f"http://127.0.0.1:{port}/healthz")
-        return process, f"http://127.0.0.1:{port}/v1"
+        command = python_module("uvicorn", f"bench.processes.{app}", "--port", str(port), "--log-level", "error")
+        return await self._serving((*command, "--loop", "uvloop"), port, name=f"app-{port}", **environment)
+
+    async def start_demo(self) -> str:
+        """The demo model; returns its base URL."""
+        port = free_port()
+        command = python_module("demo_model", "--host", "127.0.0.1", "--port", str(port))
+        return (await self._serving(command, port, name="demo", path="/healthz")).url + "/v1"
 
     def start_worker(self, base_url: str, *, slots: int = 200) -> subprocess.Popen[bytes]:
-        """A worker."""
-        command = python_module("celery", *celery_worker_arguments(slots))
-        return self.start(*command, name="worker", OPENAI_BASE_URL=base_url, ASYNCCHAT_MODEL="demo-load")
+        """A worker. It may not be ready yet."""
+        number = next(self._numbers)
+        command = python_module("celery", *celery_worker_arguments(slots, node=f"worker-{number}"))
+        environment = {"OPENAI_BASE_URL": base_url, "ASYNCCHAT_MODEL": LOAD_MODEL}
+        return self.start(*command, name=f"worker-{number}", **environment)
+
+    async def _serving(
+        self, command: Sequence[str], port: int, *, name: str, path: str = "/readyz", **environment: str
+    ) -> Served:
+        process = self.start(*command, name=name, **environment)
+        served = Served(process.pid, f"http://127.0.0.1:{port}")
+        await until_answers(served.url + path)
+        return served
 
 
 async def until_answers(url: str) -> None:
     """Waits until something answers there."""
-    deadline = time.monotonic() + READY_SECONDS
     async with httpx2.AsyncClient(timeout=5) as http:
-        while True:
+
+        async def answers() -> bool:
             try:
-                if (await http.get(url)).status_code == 200:
-                    return
+                return (await http.get(url)).status_code == 200
             except httpx2.HTTPError:
-                pass
-            if time.monotonic() > deadline:
-                sys.exit(f"{url} did not become ready")
-            await asyncio.sleep(0.05)
+                return False
+
+        await until(answers, what=url)
 
 
 @contextmanager
@@ -136,14 +160,58 @@ def _valkey(folder: Path) -> Iterator[EmbeddedValkey]:
         process.wait()
 
 
+@contextmanager
+def fresh_database(folder: Path, database_url: str | None) -> Iterator[str]:
+    """The URL of an empty database for the block: a file in the folder, or one more on that PostgreSQL server."""
+    if database_url is None:
+        yield f"sqlite:///{folder / 'bench.db'}"
+        return
+    url = parse_url(database_url)
+    if url.get_backend_name() != "postgresql":
+        raise ValueError("a database URL is one of a PostgreSQL server; SQLite files are made by themselves")
+    name = f"asyncchat_bench_{secrets.token_hex(4)}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"create database {name}")
+    try:
+        yield url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"drop database {name} with (force)")
+
+
 @asynccontextmanager
 async def installed(database_url: str | None = None) -> AsyncIterator[Installation]:
-    """An installation for the block. `database_url` names an empty database; without one it is a SQLite file."""
+    """An installation for the block, with a database of its own: on that PostgreSQL server, or a SQLite file."""
     with tempfile.TemporaryDirectory(prefix="asyncchat-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         valkey = stack.enter_context(_valkey(folder))
-        url = database_url or f"sqlite:///{folder / 'bench.db'}"
+        url = stack.enter_context(fresh_database(folder, database_url))
         migrate(url)
         installation = Installation(folder, valkey, url)
         stack.push(installation.stack)
         yield installation
+
+
+async def until_workers(gateway: Served, count: int) -> None:
+    """Waits until the gateway sees so many workers, all of which take replies."""
+    port = int(gateway.url.rpartition(":")[2])
+    await until(lambda: asyncio.to_thread(_sees, port, count), what=f"{count} workers")
+
+
+def _sees(port: int, count: int) -> bool:
+    found = ask_readiness("127.0.0.1", port)
+    return found is not None and found.workers >= count
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, what: str, seconds: float = READY_SECONDS) -> None:
+    """Waits until it holds.
+
+    Raises:
+        TimeoutError: it did not come to that.
+    """
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:g} s for {what}")
+        await asyncio.sleep(0.05)

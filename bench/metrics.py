@@ -1,4 +1,4 @@
-"""What measuring costs: `python -m bench.metrics`. CPU of one call, of what a request and a reply call, and a scrape.
+"""What measuring costs: CPU of one call, of what a request and a reply call, and a scrape.
 
 The other half of the answer is `python -m bench.first_token` before and after a change.
 """
@@ -9,13 +9,17 @@ import timeit
 from collections.abc import Callable
 
 from api import metrics as of_gateways
-from bench.installation import machine
+from bench.command import run as run_command
+from bench.frame import Benchmark, Row, Scope
 from shared.observability import metrics
 from shared.reply_status import AttemptOutcome, ReplyStatus
 from worker import metrics as of_workers
 
-CALLS = 100_000
 ROUTES = 40
+
+
+def _observe() -> None:
+    of_workers.FIRST_TOKEN("demo").observe(0.4)
 
 
 def _request() -> None:
@@ -47,24 +51,28 @@ def _reply() -> None:
     of_workers.SPEED("demo").observe(30)
 
 
-def _microseconds(call: Callable[[], object], calls: int) -> float:
-    return 1e6 * min(timeit.repeat(call, number=calls, repeat=3)) / calls
+def _microseconds(call: Callable[[], object], calls: int, runs: int) -> list[float]:
+    return [1e6 * seconds / calls for seconds in timeit.repeat(call, number=calls, repeat=runs)]
 
 
-def main() -> None:
-    """Prints a line for each."""
-    print(machine())
-    print(f"inc of a child      {_microseconds(lambda: metrics.BELLS('rung').inc(), CALLS):7.2f} µs")
-    print(f"observe of a child  {_microseconds(lambda: of_workers.FIRST_TOKEN('demo').observe(0.4), CALLS):7.2f} µs")
-    print(f"one accepted ask    {_microseconds(_request, CALLS // 10):7.2f} µs")
-    print(f"one answered reply  {_microseconds(_reply, CALLS // 10):7.2f} µs")
+async def run(scope: Scope) -> list[Row]:
+    """Calls each many times, in this process."""
+    calls, runs = scope.choose(100_000, 10_000), scope.runs_of(5)
+    rows = [
+        Row("inc of a child", "µs", _microseconds(lambda: metrics.BELLS("rung").inc(), calls, runs)),
+        Row("observe of a child", "µs", _microseconds(_observe, calls, runs)),
+        Row("one accepted ask", "µs", _microseconds(_request, calls // 10, runs)),
+        Row("one answered reply", "µs", _microseconds(_reply, calls // 10, runs)),
+    ]
     for number in range(ROUTES):
         for status in (200, 404, 422):
             of_gateways.HTTP_REQUESTS("GET", f"/{number}", status).inc()
         of_gateways.HTTP_SECONDS("GET", f"/{number}", "no").observe(0.1)
-    scrape = _microseconds(metrics.exposition, 20)
-    print(f"one scrape          {scrape / 1000:7.2f} ms for {len(metrics.exposition()) / 1024:.0f} KiB")
+    scrapes = _microseconds(metrics.exposition, 20, runs)
+    return [*rows, Row("one scrape", "ms", [each / 1000 for each in scrapes])]
 
+
+BENCHMARK = Benchmark("metrics", "what counting and timing cost the process that does it", run)
 
 if __name__ == "__main__":
-    main()
+    run_command(BENCHMARK)

@@ -1,57 +1,59 @@
 """The token bus: what a token costs a gateway, and how long it takes from a worker to a client.
 
-`python -m bench.token_bus [STREAMS] [TOKENS_A_SECOND] [SECONDS]`: many streams on one gateway, spoken into by one
-process, beside a bare gateway that only forwards.
+Many streams on one gateway, spoken into by one process, beside a bare gateway that only forwards.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from bench.installation import Installation, cpu_seconds, installed, machine, percentile, until_answers
+from bench.command import run as run_command
+from bench.event_reader import opened
+from bench.frame import Benchmark, Row, Scope, at_most, in_turn, percentile
+from bench.installation import Installation, Served, cpu_seconds, installed
 from cli.child_commands import python_module
-from cli.ports import free_port
 
 WARM_SECONDS = 1.0
+CONNECTING_AT_ONCE = 100
+COST = "asyncchat, gateway CPU of a token"
 
 
-class Reader:
-    """One client: it counts tokens and how late each is."""
+@dataclass(frozen=True, slots=True)
+class Load:
+    """So many streams, into all of which so many tokens a second are said for so long."""
 
-    def __init__(self) -> None:
-        self.late: list[float] = []
-        self._writer: asyncio.StreamWriter | None = None
-
-    async def connect(self, url: str) -> None:
-        """Opens the stream and reads on in a task."""
-        host, _, path = url.removeprefix("http://").partition("/")
-        name, _, port = host.partition(":")
-        reader, self._writer = await asyncio.open_connection(name, int(port))
-        self._writer.write(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\r\n".encode())
-        await reader.readuntil(b"\r\n\r\n")
-        self._task = asyncio.create_task(self._read(reader))
-
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        while line := await reader.readline():
-            if line.startswith(b"data: ") and b'"text"' in line:
-                now = time.monotonic_ns()
-                self.late += [(now - int(stamp)) / 1e6 for stamp in json.loads(line[6:])["text"].split()]
-
-    def close(self) -> None:
-        self._task.cancel()
-        if self._writer is not None:
-            self._writer.close()
+    streams: int
+    rate: float
+    seconds: float
 
 
-async def _speaker(
-    installation: Installation, streams: int, rate: float, seconds: float
-) -> tuple[Process, list[list[str]]]:
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One run: CPU of the gateway for each token, how late each was, and the share of them that was read."""
+
+    cpu_us: float
+    late_ms: Sequence[float]
+    share: float
+
+
+async def _read(url: str, late: list[float], connected: asyncio.Event) -> None:
+    async with opened(url) as events:
+        connected.set()
+        async for _, data in events:
+            now = time.monotonic_ns()
+            if '"text"' in data:
+                late += [(now - int(stamp)) / 1e6 for stamp in json.loads(data)["text"].split()]
+
+
+async def _speaker(installation: Installation, load: Load) -> tuple[Process, list[list[str]]]:
     process = await asyncio.create_subprocess_exec(
-        *python_module("bench.publisher", str(streams), str(rate), str(seconds)),
+        *python_module("bench.processes.publisher", str(load.streams), str(load.rate), str(load.seconds)),
         env=installation.environment,
         stdin=PIPE,
         stdout=PIPE,
@@ -61,52 +63,73 @@ async def _speaker(
     return process, json.loads(await process.stdout.readline())
 
 
-async def _measure(name: str, gateway_pid: int, urls: list[str], speaker: Process, seconds: float) -> None:
-    readers = [Reader() for _ in urls]
-    for start in range(0, len(urls), 100):
-        pairs = zip(readers[start : start + 100], urls[start : start + 100], strict=True)
-        await asyncio.gather(*(reader.connect(url) for reader, url in pairs))
+async def _connect(urls: Sequence[str], late: list[float]) -> list[asyncio.Task[None]]:
+    readers = []
+    for start in range(0, len(urls), CONNECTING_AT_ONCE):
+        some = [(url, asyncio.Event()) for url in urls[start : start + CONNECTING_AT_ONCE]]
+        readers += [asyncio.create_task(_read(url, late, connected)) for url, connected in some]
+        await asyncio.gather(*(connected.wait() for _, connected in some))
+    return readers
+
+
+async def _hear(gateway: Served, urls: Sequence[str], speaker: Process) -> Heard:
+    late: list[float] = []
+    readers = await _connect(urls, late)
     await asyncio.sleep(WARM_SECONDS)
     assert speaker.stdin is not None
     assert speaker.stdout is not None
-    before = cpu_seconds(gateway_pid)
+    before = cpu_seconds(gateway.pid)
     speaker.stdin.write(b"\n")
     said = int(json.loads(await speaker.stdout.readline()))
     await asyncio.sleep(WARM_SECONDS)
-    spent = cpu_seconds(gateway_pid) - before
-    late = [value for reader in readers for value in reader.late]
-    print(
-        f"{name:<12} {said / seconds:>7.0f} tokens/s said, {len(late)} of {said} read, gateway CPU "
-        f"{1e6 * spent / max(1, len(late)):.0f} µs a token, late by p50 {percentile(late, 0.5):.1f} "
-        f"p99 {percentile(late, 0.99):.1f} ms"
-    )
+    spent = cpu_seconds(gateway.pid) - before
     for reader in readers:
-        reader.close()
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
     speaker.stdin.write(b"\n")
     await speaker.wait()
+    return Heard(1e6 * spent / max(1, len(late)), late, len(late) / said)
 
 
-async def _main(streams: int, rate: float, seconds: float) -> None:
-    print(f"{streams} streams, {rate:.0f} tokens/s for {seconds:.0f} s; {machine()}")
-    for name in ("bare", "asyncchat", "bare", "asyncchat"):
-        async with installed() as installation:
-            speaker, ids = await _speaker(installation, streams, rate, seconds)
-            if name == "bare":
-                port = free_port()
-                command = python_module(
-                    "uvicorn", "bench.bare_gateway:app", "--port", str(port), "--log-level", "error"
-                )
-                redis_url = installation.settings().client_redis_url
-                process = installation.start(*command, name="bare", BARE_REDIS_URL=redis_url)
-                url = f"http://127.0.0.1:{port}"
-                await until_answers(f"{url}/readyz")
-                urls = [f"{url}/conversations/{conversation_id}/events/" for conversation_id, _ in ids]
-            else:
-                process, url = await installation.start_gateway()
-                urls = [f"{url}/replies/{reply_id}/events/" for _, reply_id in ids]
-            await _measure(name, process.pid, urls, speaker, seconds)
+async def _bare(load: Load, database_url: str | None, *, app: str) -> Heard:
+    async with installed(database_url) as installation:
+        speaker, ids = await _speaker(installation, load)
+        served = await installation.start_app(app, BARE_REDIS_URL=installation.settings().client_redis_url)
+        return await _hear(served, [f"{served.url}/conversations/{one}/events/" for one, _ in ids], speaker)
 
+
+async def _own(load: Load, database_url: str | None) -> Heard:
+    async with installed(database_url) as installation:
+        speaker, ids = await _speaker(installation, load)
+        served = await installation.start_gateway()
+        return await _hear(served, [f"{served.url}/replies/{reply}/events/" for _, reply in ids], speaker)
+
+
+async def run(scope: Scope, *, baseline: str = "bare_gateway:app") -> list[Row]:
+    """A new installation each time, since a reply is spoken once. `baseline` is an ASGI app of bench.processes."""
+    load = scope.choose(Load(1000, 5000, 10), Load(100, 500, 2))
+    ways = {
+        "bare": functools.partial(_bare, load, scope.database_url, app=baseline),
+        "asyncchat": functools.partial(_own, load, scope.database_url),
+    }
+    found = await in_turn(scope.runs_of(3), ways)
+    rows = []
+    for name, runs in found.items():
+        rows += [
+            Row(f"{name}, gateway CPU of a token", "µs", [each.cpu_us for each in runs]),
+            Row(f"{name}, p50 from worker to client", "ms", [percentile(each.late_ms, 0.5) for each in runs]),
+            Row(f"{name}, p99 from worker to client", "ms", [percentile(each.late_ms, 0.99) for each in runs]),
+            Row(f"{name}, tokens that were read", "%", [100 * each.share for each in runs]),
+        ]
+    return rows
+
+
+BENCHMARK = Benchmark(
+    "token_bus",
+    "1,000 streams on one gateway, 5,000 tokens a second, beside a bare gateway that only forwards",
+    run,
+    {COST: at_most(100, "µs")},
+)
 
 if __name__ == "__main__":
-    given = [float(value) for value in sys.argv[1:]]
-    asyncio.run(_main(int(given[0]) if given else 1000, *(given[1:2] or [5000.0]), *(given[2:3] or [10.0])))
+    run_command(BENCHMARK)

@@ -1,32 +1,26 @@
 """Waiters: what each costs a gateway in memory, and whether all are answered.
 
-`python -m bench.waiters [WAITERS]`: long waits, then streams, on one gateway, beside an ASGI application that only
-holds requests. Every reply then ends, and the time until each waiter has its answer is told.
+Long waits, then streams, on one gateway, beside an ASGI application that only holds requests. Every reply then ends,
+and the time until each waiter has its answer is measured.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
-import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
-from bench.installation import (
-    Installation,
-    cpu_seconds,
-    installed,
-    machine,
-    percentile,
-    resident_bytes,
-    until_answers,
-)
+from bench.command import run as run_command
+from bench.frame import Benchmark, Row, Scope, at_most, in_turn, percentile
+from bench.installation import Installation, Served, cpu_seconds, installed, resident_bytes
 from bench.rows import claimed_replies
 from cli.child_commands import python_module
 from cli.file_limit import raise_file_limit
-from cli.ports import free_port
 from shared.clock import now_ms
 from shared.database.access import Database
 from shared.ending import Ending, Sent
@@ -38,7 +32,6 @@ from shared.reply_status import ReplyStatus
 from shared.store import moves
 from shared.store.claims import Claim
 
-WAITERS = 10_000
 # What a gateway and a bench need beside the connections.
 OTHER_FILES = 500
 # Processes that hold the clients' ends, so that the one that ends the replies, and beats, does nothing else.
@@ -53,8 +46,15 @@ QUIET_SECONDS = 3
 QUIET_WITHIN_SECONDS = 120.0
 # After the last end.
 ANSWERED_WITHIN_SECONDS = 60.0
-# Of a log that should be empty.
-MOST_LINES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One run: memory of each, how late each was woken, and the CPU of the gateway for each."""
+
+    kilobytes: float
+    late_ms: Sequence[float] = ()
+    cpu_us: float = 0.0
 
 
 class Clients:
@@ -91,10 +91,11 @@ async def _line(process: Process) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def _clients(installation: Installation, port: int, mark: str) -> AsyncIterator[Clients]:
+async def _clients(installation: Installation, served: Served, mark: str) -> AsyncIterator[Clients]:
+    port = served.url.rpartition(":")[2]
     processes = [
         await asyncio.create_subprocess_exec(
-            *python_module("bench.waiting_clients", str(port), mark),
+            *python_module("bench.processes.waiting_clients", port, mark),
             env=installation.environment,
             stdin=PIPE,
             stdout=PIPE,
@@ -119,24 +120,22 @@ async def _until_quiet(pid: int) -> None:
         await asyncio.sleep(1)
         quiet = quiet + 1 if cpu_seconds(pid) - before < QUIET_SHARE else 0
         if time.monotonic() > deadline:
-            sys.exit("the gateway does not come to rest")
+            raise TimeoutError("the gateway does not come to rest")
 
 
-async def _hold(name: str, pid: int, clients: Clients, paths: list[str]) -> None:
+async def _hold(pid: int, clients: Clients, paths: list[str]) -> float:
+    """How many kB of the process each of them takes."""
     before = resident_bytes(pid)
     await clients.ask(paths)
     await _until_quiet(pid)
-    grown = resident_bytes(pid) - before
-    print(f"{name:<10} {len(paths)} held, {grown / len(paths) / 1000:.1f} kB each", flush=True)
+    return (resident_bytes(pid) - before) / len(paths) / 1000
 
 
-async def _bare(installation: Installation, waiters: int) -> None:
-    port = free_port()
-    command = python_module("uvicorn", "bench.bare_waiting:app", "--port", str(port), "--log-level", "error")
-    process = installation.start(*command, name="bare")
-    await until_answers(f"http://127.0.0.1:{port}/readyz")
-    async with _clients(installation, port, "never") as clients:
-        await _hold("bare", process.pid, clients, ["/"] * waiters)
+async def _bare(waiters: int, *, app: str) -> Held:
+    async with installed() as installation:
+        served = await installation.start_app(app)
+        async with _clients(installation, served, "never") as clients:
+            return Held(await _hold(served.pid, clients, ["/"] * waiters))
 
 
 async def _end(database: Database, notifier: Notifier, claim: Claim) -> int:
@@ -170,54 +169,70 @@ async def _end_all(database: Database, notifier: Notifier, claims: list[Claim]) 
     return await asyncio.gather(*ending)
 
 
-async def _ours(installation: Installation, waiters: int, *, path: str, mark: str, name: str) -> None:
-    database = Database(installation.database_url)
-    database.start()
-    async with claimed_replies(database, waiters) as claims:
-        process, url = await installation.start_gateway(
-            ASYNCCHAT_MAX_WAIT_SECONDS="3600", ASYNCCHAT_MAX_STREAMS=str(waiters)
+async def _own(waiters: int, database_url: str | None, *, path: str, mark: str) -> Held:
+    async with (
+        installed(database_url) as installation,
+        installation.database() as database,
+        claimed_replies(database, waiters) as claims,
+    ):
+        served = await installation.start_gateway(
+            ASYNCCHAT_MAX_WAIT_SECONDS="3600",
+            ASYNCCHAT_MAX_STREAMS=str(waiters),
+            ASYNCCHAT_MAX_AT_ONCE_OF_KEY=str(2 * waiters),
+            ASYNCCHAT_MAX_AT_ONCE_OF_TENANT=str(2 * waiters),
         )
-        port = int(url.rpartition(":")[2])
         redis = redis_client.connect(installation.settings().client_redis_url)
         notifier = Notifier(redis)
         notifier.start()
-        async with _clients(installation, port, mark) as clients:
-            await _hold(name, process.pid, clients, [path.format(claim.reply_id) for claim in claims])
-            before = cpu_seconds(process.pid)
+        async with _clients(installation, served, mark) as clients:
+            kilobytes = await _hold(served.pid, clients, [path.format(claim.reply_id) for claim in claims])
+            before = cpu_seconds(served.pid)
             told = await _end_all(database, notifier, claims)
             read = await clients.read_at()
-            spent = cpu_seconds(process.pid) - before
+            spent = cpu_seconds(served.pid) - before
         await notifier.stop()
         await redis.aclose()
-    database.stop()
-    for line in (installation.folder / f"api-{port}.log").read_text().splitlines()[:MOST_LINES]:
-        print(f"{name:<10} the gateway says: {line}")
-    _report(name, told, read, spent_seconds=spent)
-
-
-def _report(name: str, told: list[int], read: list[int | None], *, spent_seconds: float) -> None:
     late = [(got - said) / 1e6 for got, said in zip(read, told, strict=True) if got is not None]
     if len(late) < len(told):
-        sys.exit(f"{len(told) - len(late)} of {len(told)} waiters got no answer")
-    rate = len(told) / ((max(told) - min(told)) / 1e9)
-    print(
-        f"{name:<10} all {len(late)} answered, {rate:.0f} a second, after their end by p50 {percentile(late, 0.5):.1f} "
-        f"p99 {percentile(late, 0.99):.1f} ms, gateway CPU {1e6 * spent_seconds / len(told):.0f} µs each",
-        flush=True,
-    )
+        raise TimeoutError(f"{len(told) - len(late)} of {len(told)} waiters got no answer")
+    return Held(kilobytes, late, 1e6 * spent / len(told))
 
 
-async def _main(waiters: int) -> None:
-    print(f"{waiters} at once; {machine()}", flush=True)
-    async with installed() as installation:
-        await _bare(installation, waiters)
-    async with installed() as installation:
-        await _ours(installation, waiters, path="/replies/{}/?wait=3600", mark='"status":"completed"', name="waits")
-    async with installed() as installation:
-        await _ours(installation, waiters, path="/replies/{}/events/", mark="event: reply.completed", name="streams")
+async def run(scope: Scope, *, baseline: str = "bare_waiting:app") -> list[Row]:
+    """A new installation each time, since a reply ends once. `baseline` is an ASGI app of bench.processes."""
+    hand_over_quickly()
+    waiters = min(scope.choose(10_000, 200), raise_file_limit() - OTHER_FILES)
+    path, mark = "/replies/{}/?wait=3600", '"status":"completed"'
+    events, ended = "/replies/{}/events/", "event: reply.completed"
+    ways = {
+        "bare": functools.partial(_bare, waiters, app=baseline),
+        "waits": functools.partial(_own, waiters, scope.database_url, path=path, mark=mark),
+        "streams": functools.partial(_own, waiters, scope.database_url, path=events, mark=ended),
+    }
+    found = await in_turn(scope.runs_of(2), ways)
+    rows = [Row("requests held at once", "", [waiters])]
+    for name, runs in found.items():
+        rows.append(Row(f"{name}, memory of each", "kB", [each.kilobytes for each in runs]))
+        if name != "bare":
+            rows += [
+                Row(f"{name}, woken after, p50", "ms", [percentile(each.late_ms, 0.5) for each in runs]),
+                Row(f"{name}, woken after, p99", "ms", [percentile(each.late_ms, 0.99) for each in runs]),
+                Row(f"{name}, gateway CPU of each", "µs", [each.cpu_us for each in runs]),
+            ]
+    return rows
 
+
+BENCHMARK = Benchmark(
+    "waiters",
+    f"10,000 waiting requests on one gateway, woken {WAKES_A_SECOND} a second, beside an app that only holds them",
+    run,
+    {
+        "waits, memory of each": at_most(35, "kB"),
+        "streams, memory of each": at_most(35, "kB"),
+        "waits, woken after, p50": at_most(2, "ms"),
+        "streams, woken after, p50": at_most(2, "ms"),
+    },
+)
 
 if __name__ == "__main__":
-    files = raise_file_limit()
-    hand_over_quickly()
-    asyncio.run(_main(int(sys.argv[1]) if len(sys.argv) > 1 else min(WAITERS, files - OTHER_FILES)))
+    run_command(BENCHMARK)

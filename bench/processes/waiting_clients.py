@@ -1,8 +1,8 @@
 """Clients of one gateway that each ask for one path and wait for a mark in its answer.
 
-`python -m bench.waiting_clients PORT MARK` reads a JSON list of paths from its standard input and prints a line once
-all are asked. When all have their mark, or have lost their connection, or at the next line, it prints a JSON list of
-the instants at which each read its mark: nanoseconds of the machine's monotonic clock, null for who has not.
+`python -m bench.processes.waiting_clients PORT MARK` reads a JSON list of paths from its standard input and prints a
+line once all are asked. When all have their mark, or have lost their connection, or at the next line, it prints a JSON
+list of the instants at which each read its mark: nanoseconds of the machine's monotonic clock, null for who has not.
 """
 
 from __future__ import annotations

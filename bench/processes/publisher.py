@@ -1,8 +1,8 @@
 """Plays workers for the token bus: claims a reply in each of many conversations and speaks into all of them.
 
-`python -m bench.publisher STREAMS TOKENS_A_SECOND SECONDS` prints the ids of conversations and replies, waits for a
-line on its standard input, and speaks. Each token's text is the instant at which it was said, in nanoseconds of the
-machine's monotonic clock.
+`python -m bench.processes.publisher STREAMS TOKENS_A_SECOND SECONDS` prints the ids of conversations and replies,
+waits for a line on its standard input, and speaks. Each token's text is the instant at which it was said, in
+nanoseconds of the machine's monotonic clock.
 """
 
 from __future__ import annotations

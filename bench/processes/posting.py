@@ -1,7 +1,7 @@
 """Clients that POST one message after the other, each on a connection of its own.
 
-`python -m bench.posting HOST PORT CONNECTIONS SECONDS`, the paths as JSON on standard input; prints how many were
-accepted and how long each took, in milliseconds, as JSON.
+`python -m bench.processes.posting HOST PORT CONNECTIONS SECONDS`, the paths as JSON on standard input; prints
+how many were accepted and how long each took, in milliseconds, as JSON.
 """
 
 from __future__ import annotations

@@ -1,0 +1,86 @@
+"""A worker as it would be if there were no Celery, no SDK and nothing to go wrong: the least that does the same writes.
+
+`python -m bench.processes.plain_consumer BASE_URL SLOTS`: claims, streams, tells the same events and stores the same
+end, on one loop. It makes no second try, minds no stop, keeps no text on the way, and reads no history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import aiohttp
+import uvloop
+
+from shared.clock import now_ms
+from shared.database.access import Database
+from shared.ending import Ending, Usage
+from shared.liveness.heartbeat import Heartbeat
+from shared.messaging import redis_client
+from shared.messaging.notices import Notifier
+from shared.reply_status import ReplyStatus
+from shared.settings import get_settings
+from shared.store import claims, moves
+from shared.store.claims import Claim
+from worker.reply_stream import Pacer, ReplyStream
+
+# Between two looks for more.
+LOOK_SECONDS = 0.05
+_USAGE = Usage(1, 1, is_estimated=True)
+
+
+class Consumer:
+    """Answers what is due."""
+
+    def __init__(self, database: Database, notifier: Notifier, http: aiohttp.ClientSession, base_url: str) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._http = http
+        self._url = f"{base_url}/chat/completions"
+        self._pacer = Pacer()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(self, process_id: str, slots: int) -> None:
+        """Takes what there is room for, for ever."""
+        while True:
+            room = slots - len(self._running)
+            if room and await self._database.read(claims.has_due, now=now_ms()):
+                for claim in await self._database.write(claims.claim, process_id, limit=room, now=now_ms()):
+                    task = asyncio.create_task(self._answer(claim))
+                    self._running.add(task)
+                    task.add_done_callback(self._running.discard)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _answer(self, claim: Claim) -> None:
+        stream = ReplyStream(claim, self._notifier, self._pacer)
+        stream.start()
+        messages = [{"role": "user", "content": "Hello"}]
+        body = {"model": claim.model, "stream": True, "messages": messages}
+        async with self._http.post(self._url, json=body) as answer:
+            async for line in answer.content:
+                if line.startswith(b"data: {"):
+                    for choice in json.loads(line[6:]).get("choices", ()):
+                        if text := choice["delta"].get("content"):
+                            stream.take(text)
+        stream.flush()
+        ending = Ending(ReplyStatus.COMPLETED, stream.text, _USAGE)
+        await self._database.write(moves.finish, claim, ending, now=now_ms(), sent=stream.said())
+        stream.end(ReplyStatus.COMPLETED)
+        self._notifier.announce(claim.conversation_id)
+
+
+async def _main(base_url: str, slots: int) -> None:
+    settings = get_settings()
+    database = Database(settings.database_url)
+    database.start()
+    notifier = Notifier(redis_client.connect(settings.client_redis_url))
+    notifier.start()
+    heartbeat = Heartbeat(database, "worker", on_gone=lambda: sys.exit("others took this process for dead"))
+    await heartbeat.start()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        await Consumer(database, notifier, http, base_url).run(heartbeat.process_id, slots)
+
+
+if __name__ == "__main__":
+    uvloop.run(_main(sys.argv[1], int(sys.argv[2])))
