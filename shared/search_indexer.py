@@ -11,6 +11,9 @@ import time
 from shared.database.access import Database
 from shared.store import search_index
 
+# Between two helpings of what nobody waits for, so that what people wait for is written first.
+PAUSE_SECONDS = 0.05
+
 
 async def index_all(database: Database) -> None:
     """Indexes all there is, a little at a time, and leaves at least as much time to others as it takes.
@@ -24,3 +27,19 @@ async def index_all(database: Database) -> None:
     while await database.write(search_index.index_some):
         await asyncio.sleep(time.monotonic() - began_at)
         began_at = time.monotonic()
+
+
+async def forget_removed(database: Database) -> None:
+    """Writes SQLite's index anew if it still has trigrams of what was erased, a little at a time.
+
+    Raises:
+        StorageError: it is not done. Whoever begins again does all of it.
+    """
+    found = await database.read(search_index.removals)
+    if not found:
+        return
+    goes_on = await database.write(search_index.rewrite_some, is_first=True)
+    while goes_on:
+        await asyncio.sleep(PAUSE_SECONDS)
+        goes_on = await database.write(search_index.rewrite_some, is_first=False)
+    await database.write(search_index.note_rewritten, found)

@@ -6,11 +6,13 @@ Nobody waits for it, and it is harmless that several processes find the same.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
 from shared.clock import DAY_MS, now_ms
 from shared.database.access import Database
 from shared.eraser import Eraser
+from shared.search_indexer import forget_removed
 from shared.settings import Settings
 from shared.store import idempotency, outlived, space, usage, webhook_deliveries
 
@@ -20,6 +22,8 @@ DELIVERIES_AT_ONCE = 200
 PAUSE_SECONDS = 0.1
 # An erasure that nobody has gone on with for so long was left behind by a process that is dead.
 LEFT_BEHIND_MS = 60_000
+# Writing the index of search anew takes no more than this share of the time, however much is erased.
+INDEX_SHARE = 0.05
 # SQLite itself empties its log only in a moment in which nobody reads.
 LOG_BYTES = 16 << 20
 
@@ -34,6 +38,7 @@ class Upkeep:
         self._ephemeral_ms = int(1000 * settings.ephemeral_seconds)
         self._retention_ms = None if settings.retention_days is None else int(DAY_MS * settings.retention_days)
         self._deliveries_ms = int(1000 * settings.webhook_seconds)
+        self._clear_index_from = 0.0
 
     async def run(self) -> None:
         """Counts usage, takes out what is too old, finishes what others began to erase, and gives back the room."""
@@ -44,6 +49,7 @@ class Upkeep:
         if self._retention_ms is not None:
             await self._forget(outlived.of_any_kind, self._retention_ms)
         await self._forget_deliveries()
+        await self._clear_index()
         await self._give_back_room()
 
     async def _forget_deliveries(self) -> None:
@@ -69,6 +75,13 @@ class Upkeep:
         while await self._database.read(idempotency.has_older, before=now_ms() - self._key_lifetime_ms):
             await self._database.write(idempotency.forget, before=now_ms() - self._key_lifetime_ms)
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _clear_index(self) -> None:
+        began = time.monotonic()
+        if began >= self._clear_index_from:
+            await forget_removed(self._database)
+            ended = time.monotonic()
+            self._clear_index_from = ended + (ended - began) / INDEX_SHARE
 
     async def _give_back_room(self) -> None:
         while await self._database.read(space.is_worth_giving_back):

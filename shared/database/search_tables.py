@@ -60,8 +60,6 @@ search_pending = Table(
     Column("message_id", String(64)),
 )
 
-# The first SQLite whose full-text index takes out at once what is deleted (sqlite.org/fts5.html, section 6.12).
-SECURE_DELETE_VERSION = (3, 42, 0)
 # Made again from the others wherever they are copied to.
 DERIVED = frozenset({search_documents, search_pending})
 
@@ -137,15 +135,6 @@ def has_trigrams(connection: Connection) -> bool:
     return True
 
 
-def forget_at_once(connection: Connection) -> None:
-    """Has the index take out what is deleted at once, instead of noting that it is. SQLite can from 3.42 on."""
-    version = connection.exec_driver_sql("select sqlite_version()").scalar_one()
-    if tuple(map(int, version.split("."))) < SECURE_DELETE_VERSION:
-        return
-    if connection.exec_driver_sql("select count(*) from sqlite_master where name = 'search_index'").scalar_one():
-        connection.exec_driver_sql("insert into search_index (search_index, rank) values ('secure-delete', 1)")
-
-
 @event.listens_for(metadata, "after_create")
 def _make(_target: Any, connection: Connection, **_: Any) -> None:
     """The index and the triggers, once the tables are there."""
@@ -154,5 +143,3 @@ def _make(_target: Any, connection: Connection, **_: Any) -> None:
         made = (*(SQLITE_INDEX if has_trigrams(connection) else ()), *SQLITE_TRIGGERS)
     for statement in made:
         connection.exec_driver_sql(statement)
-    if connection.dialect.name == "sqlite":
-        forget_at_once(connection)

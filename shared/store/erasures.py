@@ -27,12 +27,13 @@ from shared.database.models import (
     replies,
     webhook_deliveries,
 )
+from shared.database.search_tables import search_documents
 from shared.errors import NotFound
 from shared.messaging import reply_events
 from shared.messaging.reply_events import Cursor, Event
 from shared.reply_status import LIVE, ReplyStatus
 from shared.store import conversations as conversation_rows
-from shared.store import prompts, usage
+from shared.store import prompts, search_index, usage
 
 # A write that takes out more messages would make others wait.
 ROWS_AT_ONCE = 500
@@ -144,7 +145,7 @@ def erase(
     counts |= {name: connection.execute(query, {"ids": ids}).scalar_one() for name, query in _WITH_IT.items()}
     if keys:
         counts["idempotency_keys"] = connection.execute(_DELETE_KEYS, {"ids": ids}).rowcount
-    with _overwriting(connection):
+    with _overwriting(connection, ids):
         connection.execute(_DELETE, {"ids": ids})
     return _told(found, counts, ids)
 
@@ -161,7 +162,7 @@ def _shorten(connection: Connection, conversation_id: str, last_turn: int) -> Er
     ).all()
     tries = select(func.count()).select_from(attempts.join(replies, replies.c.id == attempts.c.reply_id))
     counts = {"replies": len(found), "attempts": connection.execute(tries.where(early[replies])).scalar_one()}
-    with _overwriting(connection):
+    with _overwriting(connection, [conversation_id]):
         counts["messages"] = connection.execute(delete(messages).where(early[messages])).rowcount
         connection.execute(delete(replies).where(early[replies]))
     return _told(found, counts, ())
@@ -187,11 +188,12 @@ def _locked(connection: Connection, conversation_ids: Collection[str], unchanged
 
 
 @contextmanager
-def _overwriting(connection: Connection) -> Iterator[None]:
-    """What is deleted meanwhile is overwritten in SQLite's file, not only forgotten there."""
+def _overwriting(connection: Connection, conversation_ids: Sequence[str]) -> Iterator[None]:
+    """What is deleted of the conversations meanwhile is overwritten in SQLite's file, not only forgotten there."""
     if connection.dialect.name != "sqlite":
         yield
         return
+    search_index.note_removal(connection, search_documents.c.conversation_id.in_(conversation_ids))
     connection.exec_driver_sql("PRAGMA secure_delete=ON")
     try:
         yield

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, or_, select, tuple_
 
 from shared.database.models import messages, replies
+from shared.database.search_tables import search_documents
+from shared.store import search_index
 from shared.store.conversations import Order
 
 _INSERT = insert(messages)
@@ -96,6 +98,7 @@ def get(connection: Connection, conversation_id: str, message_id: str) -> RowMap
 
 def remove(connection: Connection, message_id: str) -> None:
     """Takes the message out of its conversation."""
+    search_index.note_removal(connection, search_documents.c.message_id == message_id)
     connection.execute(delete(messages).where(messages.c.id == message_id))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, delete, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, exists, insert, select
 
 from shared.database.models import conversations, messages
 from shared.database.search_tables import search_documents, search_pending
@@ -35,6 +35,11 @@ _NEXT = (
     .limit(ROWS_AT_ONCE)
     .with_for_update(of=search_pending, skip_locked=True)
 )
+# What one write goes over when SQLite's index is written anew.
+PAGES_AT_ONCE = 100
+# The number of a SQLite file that is its application's own counts the removals since the index was written anew.
+_REMOVALS = "PRAGMA user_version"
+_MAX_REMOVALS = 1 << 30
 _HAS_PENDING = select(exists(select(search_pending.c.id)))
 
 
@@ -89,3 +94,45 @@ def _document(row: RowMapping, text: str, *, has_grams: bool) -> dict[str, Any]:
         "text": text,
         "grams": numbers_of(trigrams(text)) if has_grams else None,
     }
+
+
+# SQLite only marks what is taken out of its index. It can take it out at once, but looks for each trigram of each
+# message then: seconds for a long conversation, in which nobody else writes.
+
+
+def note_removal(connection: Connection, documents: ColumnElement[bool]) -> None:
+    """SQLite's index is to be written anew, since it keeps the trigrams of the documents, which are about to go."""
+    if connection.dialect.name != "sqlite":
+        return
+    if connection.execute(select(exists(select(search_documents.c.id).where(documents)))).scalar_one():
+        removals = connection.exec_driver_sql(_REMOVALS).scalar_one() % _MAX_REMOVALS + 1
+        connection.exec_driver_sql(f"{_REMOVALS}={removals}")
+
+
+def removals(connection: Connection) -> int:
+    """What counts the removals since SQLite's index was written anew; 0 if there is nothing to do."""
+    if connection.dialect.name != "sqlite":
+        return 0
+    has_index = connection.exec_driver_sql("select count(*) from sqlite_master where name = 'search_index'")
+    return int(connection.exec_driver_sql(_REMOVALS).scalar_one()) if has_index.scalar_one() else 0
+
+
+def rewrite_some(connection: Connection, *, is_first: bool) -> bool:
+    """Writes some of SQLite's index anew, without what was taken out (sqlite.org/fts5.html, section 6.8). False: all
+    is done.
+    """
+    changes = connection.exec_driver_sql("select total_changes()").scalar_one()
+    connection.exec_driver_sql("PRAGMA secure_delete=ON")
+    try:
+        pages = -PAGES_AT_ONCE if is_first else PAGES_AT_ONCE
+        connection.exec_driver_sql("insert into search_index (search_index, rank) values ('merge', ?)", (pages,))
+    finally:
+        connection.exec_driver_sql("PRAGMA secure_delete=OFF")
+    # One change is the command's own.
+    return is_first or bool(connection.exec_driver_sql("select total_changes()").scalar_one() - changes > 1)
+
+
+def note_rewritten(connection: Connection, found: int) -> None:
+    """All is written anew that had been taken out when there were as many removals as were `found`."""
+    if removals(connection) == found:
+        connection.exec_driver_sql(f"{_REMOVALS}=0")

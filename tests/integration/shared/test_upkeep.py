@@ -17,8 +17,9 @@ from shared.database.models import DEFAULT_TENANT, conversations, idempotency_ke
 from shared.eraser import Eraser
 from shared.ids import first_delivery_id, new_conversation_id, new_webhook_id
 from shared.messaging.notices import Notifier
+from shared.search_indexer import index_all
 from shared.store import conversations as conversation_rows
-from shared.store import erasure_receipts, erasures, idempotency, space, turns, webhook_endpoints
+from shared.store import erasure_receipts, erasures, idempotency, search_index, space, turns, webhook_endpoints
 from shared.store.idempotency import KeyedRequest
 from shared.store.turns import Ask, Said
 from shared.upkeep import Upkeep
@@ -85,6 +86,18 @@ async def test_what_has_not_changed_for_as_long_as_things_are_kept_is_erased(
     kept = {await store_conversation(database, "chat", at=new), await store_conversation(database, "chat", at=now_ms())}
     await keeper.run()
     assert await conversations_left(database) == kept
+
+
+@pytest.mark.sqlite
+async def test_the_index_of_search_forgets_what_was_erased(database: Database, keeper: Upkeep) -> None:
+    conversation_id = await store_conversation(database, "chat", at=now_ms())
+    said = [Said("gone tomorrow")]
+    await database.write(turns.append, DEFAULT_TENANT, conversation_id, said=said, now=now_ms())
+    await index_all(database)
+    await database.write(erasures.erase_one, DEFAULT_TENANT, conversation_id)
+    assert await database.read(search_index.removals)
+    await keeper.run()
+    assert not await database.read(search_index.removals)
 
 
 async def test_without_a_time_to_keep_things_everything_is_kept(database: Database, eraser: Eraser) -> None:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from shared.database.search_tables import forget_at_once, has_trigrams
+from shared.database.search_tables import has_trigrams
 
 revision = "0009"
 down_revision = "0008"
@@ -125,8 +125,6 @@ def upgrade() -> None:
         made = (*(_SQLITE_INDEX if has_trigrams(connection) else ()), *_SQLITE_TRIGGERS)
     for statement in made:
         connection.exec_driver_sql(statement)
-    if connection.dialect.name == "sqlite":
-        forget_at_once(connection)
     # What is there already is indexed by and by, the newest first.
     op.execute(
         "insert into search_pending (conversation_id, message_id) select conversation_id, id from messages order by id"

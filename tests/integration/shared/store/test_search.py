@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
-from shared.database.engine import sqlite_module
 from shared.database.models import DEFAULT_TENANT, conversations, messages
-from shared.database.search_tables import SECURE_DELETE_VERSION, search_documents, search_pending
+from shared.database.search_tables import search_documents, search_pending
 from shared.search_text import words_of
 from shared.store import conversations as conversation_rows
 from shared.store import erasures, search, search_index, turns
@@ -142,11 +141,13 @@ def test_an_end_user_narrows_it(tables: Tables, state: str) -> None:
 
 
 def test_what_is_kept_in_no_list_is_not_found_and_not_indexed(tables: Tables, state: str) -> None:
-    said(tables, "fleeting words", kind="ephemeral")
+    fleeting = said(tables, "fleeting words", kind="ephemeral")
     settle(tables, state)
     assert ids(found(tables, "fleeting")) == []
     index_all(tables)
     assert tables.count(search_documents) == 0
+    tables(erasures.erase_one, DEFAULT_TENANT, fleeting)
+    assert not tables(search_index.removals)
 
 
 def test_what_is_deleted_is_not_found_and_leaves_nothing_behind(tables: Tables, state: str) -> None:
@@ -158,19 +159,57 @@ def test_what_is_deleted_is_not_found_and_leaves_nothing_behind(tables: Tables, 
     index_all(tables)
     assert tables.count(search_documents) == 0
     if tables.connection.dialect.name == "sqlite":
+        rewrite(tables)
         check_that_nothing_is_left_of("gon", tables)
 
 
+@pytest.mark.sqlite
+def test_the_index_is_written_anew_for_what_was_taken_out_also_meanwhile(tables: Tables) -> None:
+    first, second = said(tables, "gone tomorrow"), said(tables, "gone today")
+    index_all(tables)
+    tables(erasures.erase_one, DEFAULT_TENANT, first)
+    found = tables(search_index.removals)
+    tables(search_index.rewrite_some, is_first=True)
+    tables(erasures.erase_one, DEFAULT_TENANT, second)
+    tables(search_index.note_rewritten, found)
+    assert tables(search_index.removals), "the second one is still in it"
+    rewrite(tables)
+    assert not tables(search_index.removals)
+    check_that_nothing_is_left_of("gon", tables)
+
+
+@pytest.mark.sqlite
+def test_erasing_a_long_conversation_does_not_look_for_its_trigrams_one_by_one(tables: Tables) -> None:
+    """Else a write of half a thousand messages would take seconds."""
+    conversation_id = said(tables, *(f"message {number} about giraffes and zebras" for number in range(50)))
+    said(tables, "another message about giraffes and zebras")
+    index_all(tables)
+    before = tables(changes)
+    tables(erasures.erase, [conversation_id])
+    assert tables(changes) - before < 10 * 50
+
+
+def changes(connection: Connection) -> int:
+    """How many rows the connection has written, those of the index's own tables among them."""
+    return int(connection.exec_driver_sql("select total_changes()").scalar_one())
+
+
+def rewrite(tables: Tables) -> None:
+    found, is_first = tables(search_index.removals), True
+    while tables(search_index.rewrite_some, is_first=is_first):
+        is_first = False
+    tables(search_index.note_rewritten, found)
+
+
 def check_that_nothing_is_left_of(trigram: str, tables: Tables) -> None:
-    """Neither to be found, nor in the bytes of the index where SQLite can see to that."""
+    """Neither to be found, nor in the bytes of the index."""
     with tables.connection.begin():
         run = tables.connection.exec_driver_sql
         run("insert into search_index(search_index) values ('integrity-check')")
         found = run("select count(*) from search_index where search_index match ?", (f'"{trigram}"',))
         assert found.scalar_one() == 0
-        if sqlite_module().sqlite_version_info >= SECURE_DELETE_VERSION:
-            blocks = run("select block from search_index_data").scalars().all()
-            assert not any(trigram.encode() in block for block in blocks)
+        blocks = run("select block from search_index_data").scalars().all()
+        assert not any(trigram.encode() in block for block in blocks)
 
 
 def test_a_message_that_is_taken_out_is_not_found(tables: Tables, state: str) -> None:
