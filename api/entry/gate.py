@@ -1,48 +1,37 @@
-"""The gate: who may come in, and how often. It asks for keys, or in open mode looks at where a request comes from."""
+"""The gate: who may come in, and how often. It asks for keys, or where the server is open for being at home."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from api.entry.auth import EVERYBODY, Authenticator, Identity
+from api.entry.home import Home, is_home, require_direct
 from api.entry.open_requests import OpenRequests
 from api.entry.rates import Kind, Taken, network_of
+from api.entry.refusal import Refusal, values_of
 from api.errors import problem_answer, storage_answer
 from api.openai_compat.errors import speaks_openai
 from shared.api_keys import Scope
 from shared.conversation_tokens import is_token
 from shared.errors import StorageError, TooManyAtOnce
 from shared.observability.metrics import is_metrics_token
-from shared.settings import Settings, is_loopback
+from shared.settings import Settings
 
 # Alive, ready, what explains the API, and the pages, which hold nothing and ask for a key: for everybody.
 _PUBLIC = ("/healthz", "/readyz", "/openapi.json", "/docs", "/errors/", "/assets/")
 _PAGES = frozenset({"/", "/ops"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _ADMIN_PREFIXES = ("/keys", "/webhooks", "/workers", "/operations", "/usage", "/budgets")
-_HOME = frozenset({"localhost"})
 _LISTENING = "/events/"
-# Where a proxy says for whom it asks.
-_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"})
 _METRICS = "/metrics"
 _FEEDBACK = re.compile("/replies/[^/]+/feedback/")
 _OF_FEEDBACK = frozenset({"PUT", "DELETE"})
-
-
-class Refusal(Exception):
-    """The request may not be answered. `code` is of the catalogue."""
-
-    def __init__(self, code: str, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.headers = dict(headers or {})
 
 
 class Gate:
@@ -52,8 +41,7 @@ class Gate:
         self._app = app
         self._is_open = settings.is_open
         self._is_open_to_all = settings.auth == "open"
-        self._hosts = frozenset({*_HOME, settings.host.lower(), *(host.lower() for host in settings.allowed_hosts)})
-        self._origins = frozenset(settings.cors_origins)
+        self._home = Home(settings)
         self._metrics_token = settings.metrics_token
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -99,10 +87,10 @@ class Gate:
         if path == _METRICS and self._metrics_token:
             self._require_metrics_token(scope, self._metrics_token)
             return EVERYBODY
-        if self._is_open and (self._is_open_to_all or _is_home(scope)):
-            self._require_home(scope)
+        if self._is_open and (self._is_open_to_all or is_home(scope)):
+            self._home.require(scope)
             if not self._is_open_to_all and not _is_public(path, method):
-                _require_direct(scope)
+                require_direct(scope)
             return EVERYBODY
         if _is_public(path, method):
             return EVERYBODY
@@ -127,27 +115,9 @@ class Gate:
         return identity
 
     def _require_metrics_token(self, scope: AsgiScope, token: str) -> None:
-        given = set(_values(scope, b"authorization"))
+        given = set(values_of(scope, b"authorization"))
         if len(given) != 1 or not is_metrics_token(given.pop(), token):
             raise _unauthorized("This takes the ASYNCCHAT_METRICS_TOKEN: `Authorization: Bearer …`.")
-
-    def _require_home(self, scope: AsgiScope) -> None:
-        """Refuses what a web page elsewhere may have a browser send here, also by a name that leads here."""
-        host = _hostname(_only(scope, b"host"))
-        if host not in self._hosts and not _is_address(host):
-            raise Refusal(
-                "forbidden_host",
-                f"This server is open to this machine only, and does not serve the host {host!r:.100}. "
-                "Set ASYNCCHAT_ALLOWED_HOSTS to serve it under more names, or ASYNCCHAT_AUTH=keys.",
-            )
-        origin = _only(scope, b"origin")
-        if not origin or origin in self._origins:
-            return
-        if _netloc(origin) != _only(scope, b"host").lower():
-            raise Refusal(
-                "forbidden_origin",
-                f"Web pages of {origin!r:.100} may not use this server. Set ASYNCCHAT_CORS_ORIGINS to let them.",
-            )
 
 
 def _is_public(path: str, method: str) -> bool:
@@ -204,23 +174,6 @@ def _network(scope: AsgiScope) -> str:
     return network_of(client[0]) if client else "local"
 
 
-def _is_home(scope: AsgiScope) -> bool:
-    """Whether the request came to an address that only this machine reaches, whatever the server was told to bind."""
-    server = scope.get("server")
-    return server is None or is_loopback(server[0])
-
-
-def _require_direct(scope: AsgiScope) -> None:
-    """Refuses what a proxy on this machine hands on, where nobody said that the server is open to more than it."""
-    if any(name in _FORWARDED for name, _ in scope["headers"]):
-        raise Refusal(
-            "forbidden_proxy",
-            "This server is open to this machine only, and the request came through a proxy, whom others may reach. "
-            "Set ASYNCCHAT_AUTH=keys and make a key with `asyncchat keys create`, or ASYNCCHAT_AUTH=open if whoever "
-            "reaches the proxy may use it.",
-        )
-
-
 def _needed(path: str, method: str) -> Scope:
     if path.startswith(_ADMIN_PREFIXES):
         return Scope.ADMIN
@@ -238,22 +191,13 @@ def _is_of_token(path: str, method: str, conversation_id: str) -> bool:
     )
 
 
-def _values(scope: AsgiScope, name: bytes) -> Iterable[str]:
-    return [value.decode("latin-1") for header, value in scope["headers"] if header == name]
-
-
-def _only(scope: AsgiScope, name: bytes) -> str:
-    values = set(_values(scope, name))
-    return values.pop().strip() if len(values) == 1 else ""
-
-
 def _key_of(scope: AsgiScope) -> str:
     """The key in the Authorization header.
 
     Raises:
         Refusal: there is none, or more than one, or of another scheme.
     """
-    given = set(_values(scope, b"authorization"))
+    given = set(values_of(scope, b"authorization"))
     if not given and (token := _token_of_query(scope)):
         return token
     if not given:
@@ -270,26 +214,3 @@ def _token_of_query(scope: AsgiScope) -> str:
         return ""
     tokens = parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [])
     return tokens[0] if len(tokens) == 1 and is_token(tokens[0]) else ""
-
-
-def _hostname(host: str) -> str:
-    """The name in a Host header, without the port."""
-    if host.startswith("["):
-        return host.partition("]")[0][1:].lower()
-    return host.partition(":")[0].lower()
-
-
-def _is_address(host: str) -> bool:
-    """Whether it is a number: no name that somebody else's server has given out."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _netloc(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""
