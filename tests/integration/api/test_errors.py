@@ -7,14 +7,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 import pytest
 
 from shared.errors import OutcomeUnknown, StorageBusy, StorageUnavailable
+from shared.observability.logging import JsonFormatter
 from tests.integration.api.gateway import Gateway
 
 pytestmark = pytest.mark.anyio
 
 CANARY = "canary-7f3a"
+
+
+class _Entries(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(JsonFormatter())
+        self.entries: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.entries.append(orjson.loads(self.format(record)))
+
+
+@pytest.fixture
+def entries(gateway: Gateway) -> Iterator[list[dict[str, Any]]]:  # noqa: ARG001  It has set up its log by then.
+    """What is written into the log from now on."""
+    handler = _Entries()
+    logging.getLogger().addHandler(handler)
+    yield handler.entries
+    logging.getLogger().removeHandler(handler)
 
 
 @contextmanager
@@ -52,9 +73,8 @@ async def test_a_database_that_does_not_take_part_is_a_503(gateway: Gateway, err
 
 
 async def test_what_nobody_expected_is_a_problem_without_a_traceback(
-    gateway: Gateway, caplog: pytest.LogCaptureFixture
+    gateway: Gateway, entries: list[dict[str, Any]]
 ) -> None:
-    logging.getLogger().addHandler(caplog.handler)
     with _writes_that_raise(gateway, ZeroDivisionError("a secret detail")):
         answer = await gateway.client.post("/conversations/", json={"title": CANARY})
     assert answer.status_code == 500
@@ -62,29 +82,26 @@ async def test_what_nobody_expected_is_a_problem_without_a_traceback(
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
-    (logged,) = [record for record in caplog.records if record.exc_info]
-    assert vars(logged)["request_id"] == answer.headers["X-Request-ID"]
+    (logged,) = [entry for entry in entries if "exception" in entry]
+    assert logged["request_id"] == answer.headers["X-Request-ID"]
 
 
 async def test_each_request_is_one_log_line_without_body_or_query(
-    gateway: Gateway, caplog: pytest.LogCaptureFixture
+    gateway: Gateway, entries: list[dict[str, Any]]
 ) -> None:
-    logging.getLogger().addHandler(caplog.handler)
     conversation_id = await gateway.new_conversation(title=CANARY, end_user=CANARY)
     await gateway.ask(conversation_id, CANARY)
     await gateway.client.post("/conversations/", content=f'{{"title": "{CANARY}'.encode())
-    caplog.clear()
+    entries.clear()
     answer = await gateway.client.get(f"/conversations/?end_user={CANARY}", headers={"Authorization": CANARY})
-    (record,) = [record for record in caplog.records if record.name == "api.access"]
-    assert CANARY not in str(vars(record))
-    fields = vars(record)
-    assert (fields["method"], fields["path"], fields["status"]) == ("GET", "/conversations/", 200)
-    assert fields["ms"] > 0
-    assert fields["request_id"] == answer.headers["X-Request-ID"]
+    (entry,) = [entry for entry in entries if entry["logger"] == "api.access"]
+    assert CANARY not in str(entry)
+    assert (entry["method"], entry["path"], entry["status"]) == ("GET", "/conversations/", 200)
+    assert entry["ms"] > 0
+    assert entry["request_id"] == answer.headers["X-Request-ID"]
 
 
-async def test_nobody_can_write_log_lines_of_their_own(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger().addHandler(caplog.handler)
+async def test_nobody_can_write_log_lines_of_their_own(gateway: Gateway, entries: list[dict[str, Any]]) -> None:
     await gateway.client.get("/nope%0A2026-01-01T00:00:00.000Z%20ERROR")
-    (record,) = [record for record in caplog.records if record.name == "api.access"]
-    assert "\n" not in vars(record)["path"]
+    (entry,) = [entry for entry in entries if entry["logger"] == "api.access"]
+    assert "\n" not in entry["path"]
