@@ -36,6 +36,8 @@ def run_all(benchmarks: Sequence[Benchmark], given: argparse.Namespace) -> None:
     scope = Scope(quick=given.quick, database_url=given.database_url, runs=given.runs)
     on = machine()
     print(described(on), flush=True)
+    if scope.quick:
+        print("a quick run: it shows that everything works, and its figures mean little", flush=True)
     results: list[Result] = []
     broken = []
     for benchmark in benchmarks:
