@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -13,7 +14,8 @@ from api.schemas.requests import MAX_END_USER_CHARS, MAX_TITLE_CHARS
 from cli.migration import bring_up_to_date
 from cli.old_database import OldConversation, opened
 from shared.clock import now_ms
-from shared.database.engine import first_line, open_engine, parse_url
+from shared.database.engine import first_line, open_engine, parse_url, sqlite_path
+from shared.database.file_lock import FileLock
 from shared.errors import AsyncChatError
 from shared.ids import imported_conversation_id
 from shared.settings import get_settings
@@ -46,9 +48,12 @@ def import_file(file: Path, *, tenant: str, end_user: str | None, dry_run: bool)
             yield "Nothing was written: this was a dry run."
             return
         bring_up_to_date(get_settings().database_url)
-        engine = open_engine(parse_url(get_settings().database_url), read_only=False)
+        url = parse_url(get_settings().database_url)
+        engine, path = open_engine(url, read_only=False), sqlite_path(url)
         try:
-            yield from _write(engine, old.conversations(), tenant=tenant, end_user=end_user, file=file)
+            with closing(FileLock(path)) if path else nullcontext() as lock:
+                conversations = old.conversations()
+                yield from _write(engine, conversations, lock=lock, tenant=tenant, end_user=end_user, file=file)
         except DBAPIError as error:
             raise AsyncChatError(f"cannot write: {first_line(error)}; run it again to go on") from None
         finally:
@@ -56,7 +61,13 @@ def import_file(file: Path, *, tenant: str, end_user: str | None, dry_run: bool)
 
 
 def _write(
-    engine: Engine, found: Iterator[OldConversation], *, tenant: str, end_user: str | None, file: Path
+    engine: Engine,
+    found: Iterator[OldConversation],
+    *,
+    lock: FileLock | None,
+    tenant: str,
+    end_user: str | None,
+    file: Path,
 ) -> Iterator[str]:
     written, present = Counter[str](), 0
     now = now_ms()
@@ -64,7 +75,8 @@ def _write(
         if not conversation.messages:
             continue
         imported = _as_ours(conversation, tenant=tenant, end_user=end_user, file=file, now=now)
-        with engine.begin() as connection:
+        # In line with a server that runs: SQLite alone lets whoever has just written write again first.
+        with lock.held() if lock else nullcontext(), engine.begin() as connection:
             if imports.add(connection, imported):
                 written["conversations"] += 1
                 written["messages"] += len(conversation.messages)

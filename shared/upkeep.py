@@ -41,16 +41,35 @@ class Upkeep:
         self._clear_index_from = 0.0
 
     async def run(self) -> None:
-        """Counts usage, takes out what is too old, finishes what others began to erase, and gives back the room."""
-        await self._count_usage()
+        """Counts usage, takes out what is too old, finishes what others began to erase, and gives back the room.
+
+        Raises:
+            Exception: what the first of those raised that failed. The others are done all the same.
+        """
+        failures: list[Exception] = []
+        for duty in (
+            self._count_usage,
+            self._finish_left_behind,
+            self._forget_keys,
+            self._forget_conversations,
+            self._forget_deliveries,
+            self._clear_index,
+            self._give_back_room,
+        ):
+            try:
+                await duty()
+            except Exception as error:  # noqa: BLE001  raised below
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    async def _finish_left_behind(self) -> None:
         await self._eraser.finish_left_behind(before=now_ms() - LEFT_BEHIND_MS)
-        await self._forget_keys()
+
+    async def _forget_conversations(self) -> None:
         await self._forget(outlived.ephemeral, self._ephemeral_ms)
         if self._retention_ms is not None:
             await self._forget(outlived.of_any_kind, self._retention_ms)
-        await self._forget_deliveries()
-        await self._clear_index()
-        await self._give_back_room()
 
     async def _forget_deliveries(self) -> None:
         before = now_ms() - self._deliveries_ms

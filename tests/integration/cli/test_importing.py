@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from cli.importing import import_file
 from cli.old_database import NotUnderstood
-from shared.database.engine import open_engine, parse_url
+from shared.database.engine import open_engine, parse_url, sqlite_path
 from shared.database.models import conversations, messages
 from shared.database.search_tables import search_pending
 from shared.errors import AsyncChatError
 from shared.settings import get_settings
+from shared.store import imports
 
 ORIGINAL = """
     create table conversations (id integer not null primary key);
@@ -47,6 +49,22 @@ def file_with(folder: Path, script: str) -> Path:
     connection.executescript(script)
     connection.close()
     return file
+
+
+@pytest.mark.sqlite
+def test_it_writes_in_line_with_a_server_that_runs(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, add = sqlite_path(parse_url(database_url)), imports.add
+    assert path is not None
+
+    def add_while_locked(connection: Connection, imported: imports.Imported) -> bool:
+        with path.with_name(path.name + ".lock").open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return add(connection, imported)
+
+    monkeypatch.setattr(imports, "add", add_while_locked)
+    assert run(file_with(tmp_path, ORIGINAL))[-1].startswith("Imported 2")
 
 
 def run(file: Path, *, tenant: str = "default", dry_run: bool = False) -> list[str]:

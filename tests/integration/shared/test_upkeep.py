@@ -15,6 +15,7 @@ from shared.clock import DAY_MS, now_ms
 from shared.database.access import Database
 from shared.database.models import DEFAULT_TENANT, conversations, idempotency_keys, webhook_deliveries
 from shared.eraser import Eraser
+from shared.errors import StorageUnavailable
 from shared.ids import first_delivery_id, new_conversation_id, new_webhook_id
 from shared.messaging.notices import Notifier
 from shared.search_indexer import index_all
@@ -86,6 +87,19 @@ async def test_what_has_not_changed_for_as_long_as_things_are_kept_is_erased(
     kept = {await store_conversation(database, "chat", at=new), await store_conversation(database, "chat", at=now_ms())}
     await keeper.run()
     assert await conversations_left(database) == kept
+
+
+async def test_what_fails_keeps_nothing_else_from_being_done(
+    database: Database, keeper: Upkeep, eraser: Eraser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def explode(**_: object) -> None:
+        raise StorageUnavailable("an erasure that fails each time")
+
+    monkeypatch.setattr(eraser, "finish_left_behind", explode)
+    await store_keys(database, 3, seconds_ago=LIFETIME_SECONDS + 10)
+    with pytest.raises(StorageUnavailable, match="each time"):
+        await keeper.run()
+    assert await count_keys(database) == 0
 
 
 @pytest.mark.sqlite
