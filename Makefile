@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults coverage check format check-containers test-containers bench bench-quick install install-dev install-local-model lock reference clean
+.PHONY: help run test test-faults coverage check format check-containers test-containers test-hosts bench bench-quick install install-dev install-local-model lock reference clean
 
 # The first of these that runs and is new enough makes the environment; `make PYTHON=/path/to/python` chooses another.
 PYTHON ?= python3.13 python3.12 python3.14 python3.11 python3
@@ -74,6 +74,9 @@ check-containers: .venv/containers/.installed ## lint the Dockerfiles, validate 
 
 test-containers: install-dev ## build the images and put them to the test (COMPOSE="docker compose")
 	@$(BIN)/python -m pytest -m containers tests/containers $(ARGS)
+
+test-hosts: install-dev ## run it on several hosts, which are network namespaces; needs root and iproute2
+	@$(BIN)/python -m pytest -m hosts tests/hosts $(ARGS)
 
 format: install-dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format .
