@@ -63,7 +63,8 @@ def begin(connection: Connection, tenant_id: str, end_user: str, *, now: int) ->
         up_to = max(unfinished["up_to"], last or "")
         connection.execute(update(receipts).where(receipts.c.id == unfinished["id"]).values(up_to=up_to))
         return get(connection, tenant_id, unfinished["id"])
-    if last is None and not usage.knows_end_user(connection, tenant_id, end_user):
+    has_budget = budgets.get(connection, tenant_id, budgets.Spender.END_USER, end_user) is not None
+    if last is None and not has_budget and not usage.knows_end_user(connection, tenant_id, end_user):
         raise NotFound("There is nothing of this end user.")
     erasure_id = new_erasure_id()
     connection.execute(

@@ -78,6 +78,14 @@ async def test_of_whom_there_is_nothing_is_not_found(gateway: Gateway, method: s
     assert len(await titles(gateway)) == 1
 
 
+async def test_who_has_a_budget_and_nothing_else_is_erased_too(gateway: Gateway) -> None:
+    budget = "/budgets/end-users/ada/"
+    assert (await gateway.client.put(budget, json={"tokens_per_day": 5})).status_code in {200, 201}
+    assert (await gateway.client.delete(path_of("ada"))).status_code == 200
+    assert (await gateway.client.get(budget)).status_code == 404
+    assert (await gateway.client.delete(path_of("ada"))).status_code == 404
+
+
 async def test_all_is_handed_over(
     gateway: Gateway, worker: PlayedWorker, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
