@@ -183,7 +183,7 @@ tests/%/node/node_modules/.package-lock.json: tests/%/node/package-lock.json
 bench: install-dev ## measure what docs/performance.md tells, beside its baselines (NAME=accept, ARGS="--runs 3")
 	$(BIN)/python -m bench -o bench/results/$(or $(NAME),all).json $(NAME) $(ARGS)
 
-bench-quick: install-dev ## see in three minutes that every benchmark works; its figures mean little
+bench-quick: install-dev ## see in some three minutes that every benchmark works; its figures mean little
 	$(BIN)/python -m bench --quick -o bench/results/quick.json $(NAME) $(ARGS)
 
 reference: install-dev ## write docs/reference.md anew from the routes
