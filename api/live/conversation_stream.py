@@ -47,6 +47,8 @@ class ConversationStream(Stream):
         # How far the newest replies had come when they were last looked at, and what else was told then.
         self._places: dict[str, Cursor] = {}
         self._selected: set[str] = set()
+        # Whose end was told since, which the look before it may have been too early for.
+        self._ended: set[str] = set()
         self._settings: dict[str, Any] = {}
         self._is_gone = False
 
@@ -71,12 +73,13 @@ class ConversationStream(Stream):
                 if seen.places[reply_id] > self._places.get(reply_id, NOTHING):
                     self._follow(reply_id, self._places.get(reply_id, NOTHING))
             # The end of a reply tells by itself whether it is selected.
-            choices = seen.selected - self._selected - self._followers.keys()
+            choices = seen.selected - self._selected - self._followers.keys() - self._ended
             self._remember(seen)
         await self._catch_up(tell)
         for reply_id in choices:
             await tell(frame("reply.selected", orjson.dumps({"reply_id": reply_id})))
-        for reply_id in [key for key, follower in self._followers.items() if follower.is_over]:
+        self._ended = {key for key, follower in self._followers.items() if follower.is_over}
+        for reply_id in self._ended:
             self._places[reply_id] = self._followers.pop(reply_id).cursor
 
     async def _tell_changes(self, seen: _Seen, tell: Tell) -> None:

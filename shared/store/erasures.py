@@ -108,8 +108,11 @@ def erase_one(
     Raises:
         NotFound: the tenant has no such conversation.
     """
-    own = select(conversations.c.id).where(
-        conversations.c.tenant_id == tenant_id, conversations.c.id == conversation_id
+    # Locked, so that of two who erase it at once one finds nothing.
+    own = (
+        select(conversations.c.id)
+        .where(conversations.c.tenant_id == tenant_id, conversations.c.id == conversation_id)
+        .with_for_update()
     )
     if connection.execute(own).first() is None:
         raise NotFound("There is no such conversation.")
