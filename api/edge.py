@@ -181,12 +181,12 @@ def _request_id(scope: Scope) -> str:
 
 
 def _inner_scope(scope: Scope, request_id: str) -> Scope:
-    inner = {**scope, "path": _documented_spelling(scope["path"])}
-    inner["state"] = {**scope.get("state", {}), "request_id": request_id}
-    if scope["method"] == "HEAD":
-        # The server drops the body by the method that it saw itself. A stream need not even begin.
-        inner["method"] = "GET"
-        inner["state"]["is_head"] = True
+    """The request as the routes see it: the server's own dict, since a copy for each would be a kilobyte a waiter."""
+    is_head = scope["method"] == "HEAD"
+    # The server drops the body by the method that it saw itself. A stream need not even begin.
+    inner = {**scope, "method": "GET"} if is_head else scope
+    inner["path"] = _documented_spelling(scope["path"])
+    inner["state"] = {**scope.get("state", {}), "request_id": request_id, **({"is_head": True} if is_head else {})}
     return inner
 
 
