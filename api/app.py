@@ -15,7 +15,6 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
-from api import errors
 from api.dependencies import Resources
 from api.edge import Edge
 from api.entry.admission import Admission
@@ -23,6 +22,7 @@ from api.entry.auth import Authenticator
 from api.entry.gate import Gate
 from api.entry.open_requests import OpenRequests
 from api.entry.rates import Rates
+from api.layers import Application
 from api.live.hub import Hub
 from api.live.shutdown import told_of_shutdown
 from api.live.sse import OpenStreams
@@ -126,11 +126,11 @@ def create_app() -> FastAPI:
 
 def application(settings: Settings) -> FastAPI:
     """The application with these settings; nothing is opened before its lifespan begins."""
-    app = FastAPI(
+    app = Application(
         title="Async Chat API",
         version=version(),
         description=DESCRIPTION,
-        # Their routes themselves rather than include_router: the framework matches an included router twice.
+        # Their routes themselves: what `include_router` makes of them is no route that could be asked.
         routes=_routes(),
         docs_url=None,
         redoc_url=None,
@@ -141,7 +141,6 @@ def application(settings: Settings) -> FastAPI:
         openapi_tags=TAGS,
     )
     app.state.settings = settings
-    errors.install(app)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]  # the way the framework documents
     return app
 

@@ -55,33 +55,27 @@ class Edge:
             return
         exchange = _Exchange(scope, send)
         log_lines.begin(request_id=exchange.request_id)
-        if not tracing.is_on() or scope["path"] in _QUIET:
-            await self._answer(exchange, scope, receive)
-            return
+        # All in one frame: ten thousand that wait would each pay for another.
         with exchange.traced() as span:
             log_lines.add(**tracing.ids())
-            await self._answer(exchange, scope, receive)
-            exchange.tell_span(span)
-
-    async def _answer(self, exchange: _Exchange, scope: Scope, receive: Receive) -> None:
-        try:
-            await self._app(exchange.inner, receive, exchange.send)
-        except ClientDisconnect:
-            if exchange.status is not None:
-                _cut(scope)
-            exchange.status = CLIENT_CLOSED_REQUEST
-        except Exception:
-            log.exception("an unexpected error")
-            if exchange.status is not None:
-                raise  # The answer has begun: the server can only cut the connection.
-            answer = problem_answer(
-                {"path": scope["path"], "state": {"request_id": exchange.request_id}},
-                "internal_error",
-                detail="An unexpected error. It is in the server's log under this request_id.",
-            )
-            await answer(scope, receive, exchange.send)
-        finally:
-            exchange.conclude()
+            try:
+                await self._app(exchange.inner, receive, exchange.send)
+            except ClientDisconnect:
+                if exchange.status is not None:
+                    _cut(scope)
+                exchange.status = CLIENT_CLOSED_REQUEST
+            except Exception:
+                log.exception("an unexpected error")
+                if exchange.status is not None:
+                    raise  # The answer has begun: the server can only cut the connection.
+                answer = problem_answer(
+                    {"path": scope["path"], "state": {"request_id": exchange.request_id}},
+                    "internal_error",
+                    detail="An unexpected error. It is in the server's log under this request_id.",
+                )
+                await answer(scope, receive, exchange.send)
+            finally:
+                exchange.conclude(span)
 
 
 def _cut(scope: Scope) -> None:
@@ -133,7 +127,9 @@ class _Exchange:
         return getattr(self.inner.get("route"), "path", metrics.NO_ROUTE)
 
     def traced(self) -> AbstractContextManager[tracing.Noted]:
-        """A span that is part of the client's trace, if it has one."""
+        """A span that is part of the client's trace, if it has one; no span where nobody traces."""
+        if not tracing.is_on() or self.inner["path"] in _QUIET:
+            return tracing.NO_SPAN
         parent = {name.decode(): value.decode("latin-1") for name, value in self._headers if name in _TRACE_HEADERS}
         attributes = {
             "http.request.method": metrics.method_label(self._method),
@@ -142,7 +138,7 @@ class _Exchange:
         }
         return tracing.span(metrics.method_label(self._method), "server", attributes, parent=parent)
 
-    def tell_span(self, span: tracing.Noted) -> None:
+    def _tell_span(self, span: tracing.Noted) -> None:
         """How it was answered, and by which route."""
         attributes: dict[str, str | int] = {"http.route": self._route}
         if self.status is not None:
@@ -151,8 +147,10 @@ class _Exchange:
         if self.status is None or self.status >= 500:
             span.fail(str(self.status or "cut_off"))
 
-    def conclude(self) -> None:
+    def conclude(self, span: tracing.Noted) -> None:
         """Counts it, and writes its line."""
+        if span is not tracing.NOTHING:
+            self._tell_span(span)
         route = self._route
         method = metrics.method_label(self._method)
         metrics.HTTP_REQUESTS(method, route, self.status).inc()

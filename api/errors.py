@@ -8,10 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
-from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
@@ -86,25 +84,29 @@ def body_pointer(path: Sequence[Any]) -> str:
     return "#" + "".join("/" + quote(part[:100], safe="!$&'()*+,;=:@~") for part in parts)
 
 
-def install(app: FastAPI) -> None:
-    """Answers every error of this project and of the framework as a problem."""
-    app.add_exception_handler(RequestError, _on_request_error)
-    app.add_exception_handler(StorageError, _on_storage_error)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
+def answer_to(scope: Scope, error: Exception) -> Response:
+    """The answer to an error of this project or of the framework.
+
+    Raises:
+        Exception: the error itself, if nobody expects it.
+    """
+    if isinstance(error, RequestError):
+        return _request_error(scope, error)
+    if isinstance(error, StorageError):
+        return storage_answer(scope, error)
+    if isinstance(error, RequestValidationError):
+        return _validation_error(scope, error)
+    if isinstance(error, HTTPException):
+        return _http_error(scope, error)
+    raise error
 
 
-async def _on_request_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)  # noqa: S101  Starlette calls it for nothing else.
+def _request_error(scope: Scope, error: RequestError) -> Response:
     code = error.code if error.code in CATALOGUE else "bad_request"
     errors = [detail_of(error.pointer, code, str(error))] if isinstance(error, InvalidValue) else []
     seconds = error.retry_after_seconds if isinstance(error, BudgetExceeded) else 1
     headers = {"Retry-After": str(seconds)} if CATALOGUE[code].status in (429, 503) else None
-    return problem_answer(request.scope, code, detail=str(error), errors=errors, headers=headers)
-
-
-async def _on_storage_error(request: Request, error: Exception) -> Response:
-    return storage_answer(request.scope, error)
+    return problem_answer(scope, code, detail=str(error), errors=errors, headers=headers)
 
 
 def storage_answer(scope: Scope, error: Exception) -> Response:
@@ -116,17 +118,14 @@ def storage_answer(scope: Scope, error: Exception) -> Response:
     return problem_answer(scope, code, detail=detail, headers={"Retry-After": "1"})
 
 
-async def _on_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101  Starlette calls it for nothing else.
+def _validation_error(scope: Scope, error: RequestValidationError) -> Response:
     found = error.errors()
     if any(item["loc"][0] == "path" for item in found):
-        return problem_answer(request.scope, "not_found", detail=CATALOGUE["not_found"].cause)
+        return problem_answer(scope, "not_found", detail=CATALOGUE["not_found"].cause)
     errors = [_of_pydantic(item, error.body) for item in found[:MAX_DETAILS]]
     first = errors[0]
     more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
-    return problem_answer(
-        request.scope, "invalid_value", detail=f"{first['pointer']}: {first['detail']}{more}", errors=errors
-    )
+    return problem_answer(scope, "invalid_value", detail=f"{first['pointer']}: {first['detail']}{more}", errors=errors)
 
 
 def _of_pydantic(item: dict[str, Any], body: Any) -> dict[str, str]:
@@ -152,28 +151,27 @@ def _inside(body: Any, path: Sequence[Any], *, is_missing: bool) -> list[Any]:
     return found
 
 
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  Starlette calls it for nothing else.
+def _http_error(scope: Scope, error: HTTPException) -> Response:
     if isinstance(error, BodyError):
         errors = [detail_of(error.pointer, error.code, error.detail)] if error.pointer is not None else []
-        return problem_answer(request.scope, error.code, detail=error.detail, errors=errors)
-    path = request.scope["path"]
+        return problem_answer(scope, error.code, detail=error.detail, errors=errors)
+    path = scope["path"]
     if path in NOT_SUPPORTED or (error.status_code == 404 and speaks_openai(path)):
         problem = CATALOGUE["not_supported"]
-        return problem_answer(request.scope, "not_supported", detail=f"{problem.cause} {problem.cure}")
+        return problem_answer(scope, "not_supported", detail=f"{problem.cause} {problem.cure}")
     if error.status_code == 405:
-        allowed = _allowed_methods(request)
+        allowed = _allowed_methods(scope)
         detail = f"Allowed here: {allowed}."
-        return problem_answer(request.scope, "method_not_allowed", detail=detail, headers={"Allow": allowed})
+        return problem_answer(scope, "method_not_allowed", detail=detail, headers={"Allow": allowed})
     code = _OF_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
-    return problem_answer(request.scope, code, detail=CATALOGUE[code].cause, status=error.status_code)
+    return problem_answer(scope, code, detail=CATALOGUE[code].cause, status=error.status_code)
 
 
-def _allowed_methods(request: Request) -> str:
+def _allowed_methods(scope: Scope) -> str:
     """The methods of all routes at this address; Starlette itself names those of the first."""
     methods: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, Route) and route.path_regex.match(request.scope["path"]):
+    for route in scope["app"].routes:
+        if isinstance(route, Route) and route.path_regex.match(scope["path"]):
             methods |= route.methods or set()
     if "GET" in methods:
         methods.add("HEAD")

@@ -14,7 +14,9 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.errors import answer_to
 from api.json_body import read_object
 from shared.observability import logging as log_lines
 
@@ -29,6 +31,11 @@ def body_of(request: Request) -> dict[str, Any] | None:
 
 class JsonRoute(APIRoute):
     """Takes path and query parameters, one body, and the request itself."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # In place of the framework's, which also keeps files open for the time of the answer.
+        self.app = _answering(self.get_route_handler())
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What answers a request to this route."""
@@ -55,6 +62,17 @@ class JsonRoute(APIRoute):
             return answer
 
         return handle
+
+
+def _answering(handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> ASGIApp:
+    async def answer_request(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await handle(Request(scope, receive))
+        except Exception as error:  # noqa: BLE001  what it does not know it raises again
+            answer = answer_to(scope, error)
+        await answer(scope, receive, send)
+
+    return answer_request
 
 
 def _mistakes(error: ValidationError) -> list[Any]:

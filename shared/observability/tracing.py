@@ -102,7 +102,7 @@ class _Tracing:
 
 
 NOTHING: Noted = _Nothing()
-_NO_SPAN: AbstractContextManager[Noted] = nullcontext(NOTHING)
+NO_SPAN: AbstractContextManager[Noted] = nullcontext(NOTHING)
 _tracing: _Tracing | None = None
 
 
@@ -147,7 +147,7 @@ def span(
     name: str, kind: Kind, attributes: Attributes, *, parent: Mapping[str, str] | None = None
 ) -> AbstractContextManager[Noted]:
     """A span for the block. `parent` has the headers of whoever caused it; without, it is part of the present one."""
-    return _NO_SPAN if _tracing is None else _tracing.span(name, kind, attributes, parent)
+    return NO_SPAN if _tracing is None else _tracing.span(name, kind, attributes, parent)
 
 
 def headers() -> dict[str, str]:
