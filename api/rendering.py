@@ -50,6 +50,7 @@ def attempt_dict(row: Row) -> dict[str, Any]:
         "upstream": row["upstream"],
         "upstream_model": row["upstream_model"],
         "started_at": instant(row["started_at"]),
+        "first_token_seconds": None if row["first_token_ms"] is None else row["first_token_ms"] / 1000,
         "ended_at": instant_or_none(row["ended_at"]),
         "outcome": row["outcome"],
         "error": error,

@@ -46,7 +46,7 @@ def reply_dict(row: Row) -> dict[str, Any]:
         "incomplete_reason": row["incomplete_reason"],
         "stop_requested": row["stop_requested"],
         "metadata": row["metadata"],
-        "feedback": _feedback(row),
+        "feedback": feedback_of(row),
         "queue": queue_dict(row),
         "created_at": instant(row["created_at"]),
         "started_at": instant_or_none(row["started_at"]),
@@ -77,7 +77,8 @@ def error_dict(row: Row) -> dict[str, Any] | None:
     }
 
 
-def _feedback(row: Row) -> dict[str, Any] | None:
+def feedback_of(row: Row) -> dict[str, Any] | None:
+    """What somebody thinks of the reply, as a request is told it."""
     if row["feedback_rating"] is None:
         return None
     return {

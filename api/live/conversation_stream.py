@@ -16,6 +16,7 @@ from api.services import reading
 from api.services.reading import ConversationView
 from shared.errors import NotFound
 from shared.messaging.reply_events import Cursor
+from shared.reply_body import feedback_of
 from shared.store import replies
 
 NEWEST_MESSAGES = 50
@@ -29,9 +30,10 @@ class _Seen(NamedTuple):
     """A conversation as one look found it."""
 
     view: ConversationView
-    # How far the newest replies have come, and which of them are selected.
+    # How far the newest replies have come, which of them are selected, and what is thought of those that were rated.
     places: dict[str, Cursor]
     selected: set[str]
+    feedback: dict[str, dict[str, Any] | None]
     settings: dict[str, Any]
 
 
@@ -47,6 +49,7 @@ class ConversationStream(Stream):
         # How far the newest replies had come when they were last looked at, and what else was told then.
         self._places: dict[str, Cursor] = {}
         self._selected: set[str] = set()
+        self._feedback: dict[str, dict[str, Any] | None] = {}
         # Whose end was told since, which the look before it may have been too early for.
         self._ended: set[str] = set()
         self._settings: dict[str, Any] = {}
@@ -64,6 +67,7 @@ class ConversationStream(Stream):
     async def _look(self, tell: Tell) -> None:
         seen = await self._read(newest=NEW_MESSAGES)
         choices: set[str] = set()
+        ratings: dict[str, dict[str, Any] | None] = {}
         if seen is not None:
             await self._tell_changes(seen, tell)
             for row in seen.view.live_replies:
@@ -74,10 +78,13 @@ class ConversationStream(Stream):
                     self._follow(reply_id, self._places.get(reply_id, NOTHING))
             # The end of a reply tells by itself whether it is selected.
             choices = seen.selected - self._selected - self._followers.keys() - self._ended
+            ratings = {key: each for key, each in seen.feedback.items() if each != self._feedback.get(key)}
             self._remember(seen)
         await self._catch_up(tell)
         for reply_id in choices:
             await tell(frame("reply.selected", orjson.dumps({"reply_id": reply_id})))
+        for reply_id, feedback in ratings.items():
+            await tell(frame("reply.rated", orjson.dumps({"reply_id": reply_id, "feedback": feedback})))
         self._ended = {key for key, follower in self._followers.items() if follower.is_over}
         for reply_id in self._ended:
             self._places[reply_id] = self._followers.pop(reply_id).cursor
@@ -94,6 +101,7 @@ class ConversationStream(Stream):
     def _remember(self, seen: _Seen) -> None:
         self._last_turn = seen.view.row["next_turn"] - 1
         self._places, self._selected, self._settings = seen.places, seen.selected, seen.settings
+        self._feedback = seen.feedback
 
     async def _read(self, *, newest: int = NEWEST_MESSAGES) -> _Seen | None:
         def read(connection: Connection) -> _Seen:
@@ -103,6 +111,7 @@ class ConversationStream(Stream):
                 view,
                 {row["id"]: place_of(row) for row in rows},
                 {row["id"] for row in rows if row["selected"]},
+                {row["id"]: feedback_of(row) for row in rows},
                 {name: view.row[name] for name in _SETTINGS},
             )
 

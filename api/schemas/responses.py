@@ -110,6 +110,9 @@ class Attempt(_Answer):
     upstream: str | None = Field(description="Who was asked: an upstream of models.toml, or `default` without one.")
     upstream_model: str | None = Field(description="The model's name there.")
     started_at: Instant
+    first_token_seconds: float | None = Field(
+        description="From calling the model to the first piece of its answer; null where none came, and while it runs."
+    )
     ended_at: Instant | None
     outcome: AttemptOutcome | None = Field(description="Null while it runs.")
     error: AttemptError | None

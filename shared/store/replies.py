@@ -68,7 +68,10 @@ _LIVE_OF_CONVERSATION = (
     .order_by(replies.c.turn, replies.c.candidate)
 )
 _PLACES = (
-    select(replies.c.id, replies.c.status, replies.c.token, replies.c.partial_cursor, replies.c.selected)
+    select(
+        *(replies.c.id, replies.c.status, replies.c.token, replies.c.partial_cursor, replies.c.selected),
+        *(replies.c.feedback_rating, replies.c.feedback_comment, replies.c.feedback_at),
+    )
     .where(replies.c.conversation_id == bindparam("conversation_id"))
     .order_by(replies.c.turn.desc(), replies.c.candidate.desc())
     .limit(bindparam("limit"))
@@ -133,7 +136,10 @@ def live(connection: Connection, conversation_id: str) -> Sequence[RowMapping]:
 
 
 def places(connection: Connection, conversation_id: str, *, limit: int) -> Sequence[RowMapping]:
-    """How far the newest replies of a conversation have come, and which are selected, without what they say."""
+    """How far the newest replies of a conversation have come, which are selected, and what is thought of them.
+
+    Without what they say.
+    """
     found = connection.execute(_PLACES, {"conversation_id": conversation_id, "limit": limit})
     return found.mappings().all()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.chat_page import ChatPage
 from tests.fixtures.up import Up
@@ -199,3 +199,65 @@ def test_an_answer_is_rated_and_said_why(chat: ChatPage, ask: Ask, up: Up) -> No
     chat.page.reload()
     chat.page.get_by_role("button", name="Bad answer").click()
     expect(chat.page.get_by_role("button", name="Bad answer")).to_have_attribute("aria-pressed", "false")
+
+
+def test_whoever_moves_up_a_line_reads_on_there(chat: ChatPage, up: Up) -> None:
+    chat.open(up.post("/conversations/", {"model": "demo-3000ms"})["id"])
+    chat.say("\n".join(f"line {number}" for number in range(24)))
+    expect(chat.answer().locator(".prose.is-growing")).to_contain_text("You said")
+    chat.thread.focus()
+    chat.page.keyboard.press("ArrowUp")
+    has_moved = "thread => thread.scrollTop < thread.scrollHeight - thread.clientHeight"
+    chat.page.wait_for_function(f"() => ({has_moved})(document.getElementById('thread'))")
+    chat.finished("to talk to a real one.")
+    assert chat.thread.evaluate(has_moved)
+    chat.page.keyboard.press("End")
+    expect(chat.answer().get_by_role("button", name="Regenerate")).to_be_in_viewport()
+
+
+def test_a_long_list_stays_where_somebody_is(chat: ChatPage, up: Up) -> None:
+    for number in range(45):
+        up.post("/conversations/", {"title": f"Many {number:02}"})
+    chat.page.reload()
+    oldest = chat.conversations.get_by_role("link", name="Many 00")
+    newest = chat.conversations.get_by_role("link", name="Many 44")
+    expect(newest).to_be_visible()
+    expect(oldest).to_have_count(0)
+    chat.conversations.get_by_role("button", name="Rename “Many 20”").focus()
+    expect(oldest).to_have_count(1)
+    # Something changes, and the newest are read anew.
+    up.post("/conversations/", {"title": "Many more"})
+    chat.page.evaluate("dispatchEvent(new Event('focus'))")
+    expect(chat.conversations.get_by_role("link", name="Many more")).to_be_visible()
+    expect(oldest).to_have_count(1)
+    # The focus goes on to the next one.
+    chat.conversations.get_by_role("button", name="Delete “Many 20”").press("Enter")
+    chat.page.get_by_role("button", name="Delete", exact=True).click()
+    expect(chat.conversations.get_by_role("link", name="Many 19")).to_be_focused()
+
+
+def test_each_language_has_its_direction(chat: ChatPage, ask: Ask) -> None:
+    chat.open(ask("שלום עולם\n\n- אחת\n\n```\ncode\n```\n\nEnglish", model="demo-echo"))
+    chat.finished("English")
+    directions = "[...document.querySelector('.prose').children].map(each => getComputedStyle(each).direction)"
+    assert chat.page.evaluate(directions) == ["rtl", "rtl", "ltr", "ltr"]
+
+
+def test_what_is_refused_elsewhere_is_not_lost(chat: ChatPage, ask: Ask) -> None:
+    first, second = ask("First"), ask("Second")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    chat.open(first)
+    chat.page.route("**/ask-message/", hold)
+    with chat.page.expect_request("**/ask-message/"):
+        chat.say("A long thought")
+    chat.conversations.locator(f'a[href$="{second}"]').click()
+    expect(chat.page.get_by_role("heading", level=1)).to_have_text("Second")
+    held[0].fulfill(status=422, json={"code": "validation_error", "detail": "It is refused."})
+    expect(chat.page.get_by_text("is in its message box again. It is refused.")).to_be_visible()
+    expect(chat.message).to_have_value("")
+    chat.page.go_back()
+    expect(chat.message).to_have_value("A long thought")

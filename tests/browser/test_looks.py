@@ -101,3 +101,21 @@ def test_everything_is_done_by_keyboard(chat: ChatPage, ask: Ask) -> None:
     chat.page.keyboard.press("Enter")
     chat.finished("12 * 7 is 84.")
     expect(chat.message).to_be_focused()
+
+
+def test_a_keyboard_on_the_screen_makes_new_lines(
+    new_context: Callable[..., BrowserContext], new_tab: Callable[..., ChatPage]
+) -> None:
+    chat = new_tab(new_context(viewport=PHONE, has_touch=True, is_mobile=True)).open()
+    chat.message.press_sequentially("one\ntwo")
+    expect(chat.message).to_have_value("one\ntwo")
+    chat.send_button.tap()
+    expect(chat.thread.get_by_label("You").locator(".said-text")).to_have_text("one\ntwo")
+
+
+def test_with_large_letters_there_is_room_to_read(chat: ChatPage, ask: Ask) -> None:
+    """As at 400 % of a screen of 1280 by 1024."""
+    chat.open(ask(SAYS, model="demo-echo"))
+    chat.page.set_viewport_size({"width": 320, "height": 256})
+    expect(chat.answer().get_by_text("You see each colour from other drops.")).to_be_in_viewport()
+    assert chat.page.evaluate("document.documentElement.scrollWidth") == 320

@@ -97,3 +97,23 @@ def test_a_draft_is_kept(chat: ChatPage) -> None:
     chat.message.fill("Half a thought")
     chat.page.reload()
     expect(chat.message).to_have_value("Half a thought")
+
+
+def test_a_page_of_which_a_part_got_lost_asks_once_more(chat: ChatPage) -> None:
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        if len(lost) < most:
+            lost.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    chat.page.route("**/router.js", lose)
+    most = 1
+    chat.open()
+    assert len(lost) == 1
+    most = 3
+    chat.page.reload()
+    expect(chat.page.get_by_text("A part of this page did not arrive.")).to_be_visible()
+    assert len(lost) == most

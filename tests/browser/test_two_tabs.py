@@ -43,6 +43,10 @@ def test_what_one_changes_both_have(chat: ChatPage, other: ChatPage, ask: Ask) -
     chat.page.get_by_role("button", name="Use this answer").click()
     for tab in (chat, other):
         expect(tab.page.get_by_role("article", name=number)).to_contain_text("Goes on from here")
+    chat.page.get_by_role("article", name=number).get_by_role("button", name="Bad answer").click()
+    for tab in (chat, other):
+        thumb = tab.page.get_by_role("article", name=number).get_by_role("button", name="Bad answer")
+        expect(thumb).to_have_attribute("aria-pressed", "true")
     other.conversations.get_by_role("button", name="Rename “Tea”").click()
     other.page.get_by_label("Title").fill("Coffee")
     other.page.get_by_role("button", name="Rename", exact=True).click()

@@ -12,12 +12,17 @@ export class Asking {
   #session;
   #onChange;
   #onMade;
+  #onRefused;
 
-  /** `onChange()` is called when `pending` changes, `onMade(conversation, isAwaited)` when there is a new one. */
-  constructor(session, { onChange, onMade }) {
+  /**
+   * `onChange()` is called when `pending` changes, `onMade(conversation, isAwaited)` when there is a new one, and
+   * `onRefused(id, text, error)` when a message could not be sent: of which conversation, and what it says.
+   */
+  constructor(session, { onChange, onMade, onRefused }) {
     this.#session = session;
     this.#onChange = onChange;
     this.#onMade = onMade;
+    this.#onRefused = onRefused;
   }
 
   /** Asks in the open conversation, or in a new one with these settings. */
@@ -39,7 +44,7 @@ export class Asking {
 
   /** Goes on with what a reload has interrupted. */
   async resume() {
-    await Promise.allSettled(leftUnderWay().map((request) => this.#carryOut(request)));
+    await Promise.all(leftUnderWay().map((request) => this.#carryOut(request)));
   }
 
   async #carryOut(request) {
@@ -55,6 +60,8 @@ export class Asking {
       if (kind === "ask") this.#session.takeTurn(answer);
       if (kind === "create") this.#made(answer, id);
       if (kind === "fork") this.#made(await this.#askInNew(answer, message, onTrouble), id);
+    } catch (error) {
+      if (text) this.#onRefused(id, text, error);
     } finally {
       this.#change(this.pending.filter((other) => other !== shown));
     }

@@ -16,10 +16,13 @@ function reduce(state, action) {
     case "searched":
       return { ...INITIAL, query: action.query };
     case "page": {
-      const kept = action.isNext ? state.items : [];
-      const known = new Set(kept.map((item) => item.id));
-      const items = [...kept, ...action.page.data.filter((item) => !known.has(item.id))];
-      return { ...state, items, cursor: action.page.next_cursor, isLoaded: true, error: null };
+      const { data, next_cursor: cursor } = action.page;
+      const known = new Set(data.map((item) => item.id));
+      const others = state.items.filter((item) => !known.has(item.id));
+      if (action.isNext) return { ...state, items: [...others, ...data], cursor, isLoaded: true, error: null };
+      // What was shown below the first page stays: it may be where somebody is.
+      const below = cursor === null ? [] : others.filter((item) => isBelow(item, data.at(-1)));
+      return { ...state, items: [...data, ...below], cursor: below.length ? state.cursor : cursor, isLoaded: true, error: null };
     }
     case "removed":
       return { ...state, items: state.items.filter((item) => item.id !== action.id) };
@@ -31,21 +34,33 @@ function reduce(state, action) {
   throw new Error(action.type);
 }
 
+/** Whether a list by last change has the one further down than the other. */
+function isBelow(item, other) {
+  return item.updated_at === other.updated_at ? item.id < other.id : item.updated_at < other.updated_at;
+}
+
 /** Keeps the list equal to what the server has, also when other tabs change it. */
 export class ConversationList {
   store = createStore(reduce, INITIAL);
 
   #soon = 0;
+  #isReadingMore = false;
   #channel = globalThis.BroadcastChannel ? new BroadcastChannel(CHANNEL) : null;
 
   constructor() {
-    if (this.#channel) this.#channel.onmessage = () => this.#readSoon();
+    if (this.#channel) {
+      this.#channel.onmessage = ({ data: action }) => {
+        if (action) this.store.dispatch(action);
+        this.#readSoon();
+      };
+    }
     addEventListener("focus", () => this.#readSoon());
   }
 
-  /** Something changed in this tab: the others look, too. */
-  changed() {
-    this.#channel?.postMessage("changed");
+  /** Something changed in this tab, perhaps by an action on the list: the others look, too. */
+  changed(action = null) {
+    if (action) this.store.dispatch(action);
+    this.#channel?.postMessage(action);
     this.#readSoon();
   }
 
@@ -60,21 +75,22 @@ export class ConversationList {
   }
 
   async readMore() {
+    if (this.#isReadingMore || this.store.state.cursor === null) return;
+    this.#isReadingMore = true;
     await this.#readPage(this.store.state.cursor);
+    this.#isReadingMore = false;
   }
 
   async rename(id, title) {
-    this.store.dispatch({ type: "renamed", id, title });
     await call("PATCH", `/conversations/${id}/`, { body: { title } });
-    this.changed();
+    this.changed({ type: "renamed", id, title });
   }
 
   async remove(id) {
     await call("DELETE", `/conversations/${id}/`).catch((error) => {
       if (error.status !== 404) throw error;
     });
-    this.store.dispatch({ type: "removed", id });
-    this.changed();
+    this.changed({ type: "removed", id });
   }
 
   #readSoon() {

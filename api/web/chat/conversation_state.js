@@ -87,6 +87,7 @@ const HANDLERS = {
     }
     if (kind === "conversation.changed") return HANDLERS.changed(state, { head: data.conversation });
     if (kind === "reply.selected") return selected(state, data.reply_id);
+    if (kind === "reply.rated") return patched(state, data.reply_id, { feedback: data.feedback });
     if (ENDS.has(kind)) return data.reply ? ended(state, data.reply) : state;
     const known = state.replies[data.reply_id];
     // A request may have found its end before the stream got there.

@@ -8,6 +8,7 @@ import { themeButton } from "../base/theme.js";
 import { Asking } from "./asking.js";
 import { isLive, liveReplies } from "./conversation_state.js";
 import { ConversationList } from "./conversation_list.js";
+import { draftOf, keepDraft } from "./drafts.js";
 import { Drawer } from "./drawer.js";
 import { open, whenOpened } from "./router.js";
 import { Session } from "./session.js";
@@ -38,6 +39,7 @@ const session = new Session({ onConnection: showConnection, onError: (error) => 
 const list = new ConversationList();
 const asking = new Asking(session, {
   onChange: show,
+  onRefused: giveBack,
   onMade(made, isAwaited) {
     list.changed();
     if (!isAwaited) return;
@@ -63,7 +65,7 @@ const thread = new ThreadView(by("thread"), {
   retry: tried((reply) => session.retry(reply)),
   select: tried((reply) => session.select(reply)),
   rate: tried((reply, rating) => session.rate(reply, rating)),
-  edit: (turn, content) => keeping(content, () => asking.askInCopy(turn, { content })),
+  edit: (turn, content) => asking.askInCopy(turn, { content }),
   readEarlier: tried(() => session.readEarlier()),
 });
 const composer = new ComposerView(by("composer"), {
@@ -92,18 +94,21 @@ async function ask(message) {
   }
   composer.clear();
   thread.goToEnd();
-  await keeping(message.content, () => asking.ask(message, session.id === null ? newSettings : {}));
+  await asking.ask(message, session.id === null ? newSettings : {});
+  list.changed();
 }
 
-/** If the text is refused it is back where it can be changed, so that nothing is lost. */
-async function keeping(text, action) {
-  const { id } = session;
-  try {
-    await action();
-    list.changed();
-  } catch (error) {
-    if (session.id === id && !composer.text) composer.put(text);
+/** What was refused is back where it can be changed, before what was typed since: nothing is lost. */
+function giveBack(id, text, error) {
+  const isHere = session.id === id;
+  const typed = isHere ? composer.text : draftOf(id);
+  const whole = typed ? `${text}\n\n${typed}` : text;
+  if (isHere) {
+    composer.put(whole);
     composer.showProblem(error.message);
+  } else {
+    keepDraft(id, whole);
+    toast(`A message of another conversation was not sent, and is in its message box again. ${error.message}`);
   }
 }
 
@@ -204,6 +209,7 @@ function start() {
   themeButton(by("theme"));
   by("settings").addEventListener("click", openSettings);
   by("new-conversation").addEventListener("click", () => startNew());
+  by("skip").addEventListener("click", () => composer.focus());
   by("show-shortcuts").addEventListener("click", showShortcuts);
   by("forget-key").addEventListener("click", () => {
     forgetKey();

@@ -153,12 +153,6 @@ export class Session {
     }
   }
 
-  /** Says something; the answers come over the stream. */
-  async ask(body, options) {
-    const request = newRequest(`/conversations/${this.id}/ask-message/`, body, { kind: "ask", id: this.id });
-    this.takeTurn(await post(request, options));
-  }
-
   /** What asking has told, unless another conversation was opened meanwhile. */
   takeTurn(turn) {
     if (turn.conversation_id === this.id) this.store.dispatch({ type: "turn", turn });

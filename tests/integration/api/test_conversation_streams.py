@@ -121,7 +121,7 @@ async def test_a_regeneration_is_told(streams: ServedGateway, speaking: Streamin
         assert told[-1].reply["content"] == "Something else"
 
 
-async def test_changed_settings_and_a_choice_are_told(
+async def test_changed_settings_a_choice_and_a_rating_are_told(
     streams: ServedGateway, other: ServedGateway, speaking: StreamingWorker
 ) -> None:
     conversation_id = await streams.new_conversation(title="Tea")
@@ -136,6 +136,10 @@ async def test_changed_settings_and_a_choice_are_told(
         assert changed["title"] == "Coffee"
         assert (await other.client.post(f"/replies/{second}/select/")).status_code == 200
         assert (await stream.expect("reply.selected")).reply_id == second
+        rated = (await other.client.put(f"/replies/{second}/feedback/", json={"rating": "up"})).json()["feedback"]
+        assert (await stream.expect("reply.rated")).data == {"reply_id": second, "feedback": rated}
+        await other.client.put(f"/replies/{second}/feedback/", json={"rating": None})
+        assert (await stream.expect("reply.rated")).data == {"reply_id": second, "feedback": None}
 
 
 async def test_the_first_message_tells_the_title(streams: ServedGateway) -> None:

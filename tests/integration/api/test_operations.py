@@ -74,6 +74,7 @@ async def test_the_figures_are_of_the_minute_in_which_something_happened(
     (claim,) = await worker.claim()
     ending, sent = Ending(ReplyStatus.COMPLETED, "Hello", Usage(3, 5)), Sent(lengths=[5], first_token_ms=250)
     await database.write(moves.finish, claim, ending, now=now_ms(), sent=sent)
+    assert (await gateway.get(f"/replies/{claim.reply_id}/attempts/"))["data"][0]["first_token_seconds"] == 0.25
     now = now_ms() // 60_000 * 60_000
 
     def put_back_in_time(connection: Connection) -> None:

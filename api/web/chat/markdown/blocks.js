@@ -1,6 +1,6 @@
 // Markdown that is still coming, cut into blocks that can be shown for good and a tail that may change.
 
-import { lexer } from "../../vendor/marked.js";
+import { parser } from "./parser.js";
 
 // No paragraph that people write is longer. Of one that is, only the end is rendered again with every word.
 const LONG_PARAGRAPH = 8000;
@@ -10,7 +10,7 @@ const LONG_PARAGRAPH = 8000;
  * The last block may go on: a paragraph by its next words, a list by its next item.
  */
 export function settle(text) {
-  const tokens = lexer(text);
+  const tokens = parser.lexer(text);
   const last = tokens.findLastIndex((token) => token.type !== "space");
   const blocks = [];
   let at = 0;

@@ -4,27 +4,10 @@
 // the parser goes through a sanitiser that knows no other tags than those listed here.
 
 import DOMPurify from "../../vendor/dompurify.js";
-import { Marked } from "../../vendor/marked.js";
 import { el, icon } from "../../base/dom.js";
 import { copyText } from "../clipboard.js";
 import { paint } from "./highlight.js";
-
-const HARMLESS = /^<\/?(br|sub|sup|kbd|mark|u)\s*\/?>$/i;
-const LINKS = /^(https?:|mailto:)/i;
-
-const parser = new Marked({
-  gfm: true,
-  renderer: {
-    html({ text, block }) {
-      if (HARMLESS.test(text.trim())) return text;
-      return block ? `<p>${escaped(text)}</p>` : escaped(text);
-    },
-    // An image would be fetched from wherever the model says, with whatever it knows in the address.
-    image({ href, text }) {
-      return LINKS.test(href) ? `<a href="${escaped(href)}">${escaped(`Image: ${text || href}`)}</a>` : escaped(text);
-    },
-  },
-});
+import { LINKS, parser } from "./parser.js";
 
 const ALLOWED = {
   ALLOWED_TAGS: [
@@ -38,10 +21,6 @@ const ALLOWED = {
   RETURN_DOM_FRAGMENT: true,
 };
 
-function escaped(text) {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
 /** The elements of a piece of Markdown. */
 export function rendered(markdown) {
   const fragment = DOMPurify.sanitize(parser.parse(markdown), ALLOWED);
@@ -53,6 +32,8 @@ export function rendered(markdown) {
     table.replaceWith(scroller);
     scroller.append(table);
   });
+  // Each is read in the direction of its own language, but code.
+  for (const block of fragment.children) block.dir ||= "auto";
   return fragment;
 }
 
@@ -77,7 +58,7 @@ function finishCode(code) {
   pre.tabIndex = 0;
   pre.setAttribute("aria-label", language ? `Code in ${language}` : "Code");
   pre.setAttribute("role", "group");
-  const block = el("div", { className: "code" }, el("div", { className: "code-head" }, el("span", {}, language), copy));
+  const block = el("div", { className: "code", dir: "ltr" }, el("div", { className: "code-head" }, el("span", {}, language), copy));
   pre.replaceWith(block);
   block.append(pre);
   paint(code, language);

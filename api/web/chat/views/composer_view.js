@@ -1,9 +1,12 @@
 // Where one types: the message, how many answers, which model.
 
 import { el } from "../../base/dom.js";
+import { isEnter } from "../../base/keys.js";
 import { draftOf, keepDraft } from "../drafts.js";
 
 const MOST_ANSWERS = 8;
+// A keyboard on the screen has no Shift+Enter: there Enter is a new line, and the button sends.
+const ON_SCREEN = matchMedia("(hover: none) and (pointer: coarse)");
 
 export class ComposerView {
   #form;
@@ -32,8 +35,8 @@ export class ComposerView {
     }
     this.#message.addEventListener("input", () => this.#typed());
     this.#message.addEventListener("keydown", (event) => {
-      // Enter ends a word, not the message, while an input method is composing.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      if (!isEnter(event) || event.shiftKey) return;
+      if (ON_SCREEN.matches && !event.ctrlKey && !event.metaKey) return;
       event.preventDefault();
       form.requestSubmit();
     });

@@ -29,6 +29,11 @@ export class SidebarView {
     this.#note = named("note");
     this.#more = named("more");
     this.#more.addEventListener("click", () => list.readMore());
+    // Whoever scrolls to the end wants more, too.
+    new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && list.readMore(), {
+      root: named("scroller"),
+      rootMargin: "200px",
+    }).observe(this.#more);
     let soon = 0;
     named("search").addEventListener("input", (event) => {
       clearTimeout(soon);
@@ -47,7 +52,8 @@ export class SidebarView {
     const key = [state, openId, today];
     if (this.#shown?.every((part, index) => part === key[index])) return;
     this.#shown = key;
-    const focused = this.#items.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const focused = this.#items.contains(document.activeElement) ? document.activeElement : null;
+    const place = this.#places().indexOf(focused?.closest("li"));
     const groups = Map.groupBy(state.items, (item) => dayWords(item.updated_at, Date.now()));
     this.#items.replaceChildren(
       ...[...groups].map(([day, items]) =>
@@ -59,10 +65,20 @@ export class SidebarView {
         ),
       ),
     );
-    if (focused) this.#items.querySelector(`[data-key="${focused}"]`)?.focus();
+    if (focused) (this.#items.querySelector(`[data-key="${focused.dataset.key}"]`) ?? this.#nextTo(place)).focus();
     this.#more.hidden = state.cursor === null;
     this.#note.textContent = noteOf(state);
     this.#note.hidden = this.#note.textContent === "";
+  }
+
+  #places() {
+    return [...this.#items.querySelectorAll("li")];
+  }
+
+  /** Where the focus goes when what had it was deleted. */
+  #nextTo(place) {
+    const left = this.#places();
+    return left[Math.min(place, left.length - 1)]?.querySelector("a") ?? this.#element.querySelector('[data-part="search"]');
   }
 
   #itemElement(item, isOpen) {
@@ -70,8 +86,8 @@ export class SidebarView {
     const link = el(
       "a",
       { href: addressOf(item.id), title, "aria-current": isOpen ? "page" : null, data: { key: `open ${item.id}` } },
-      el("span", { className: "item-title" }, title),
-      item.match?.field === "message" ? el("span", { className: "snippet" }, item.match.snippet) : null,
+      el("span", { className: "item-title", dir: "auto" }, title),
+      item.match?.field === "message" ? el("span", { className: "snippet", dir: "auto" }, item.match.snippet) : null,
     );
     return el(
       "li",

@@ -4,9 +4,9 @@ import { serverNow } from "../../base/api.js";
 import { el, iconButton } from "../../base/dom.js";
 import { announce } from "../announcer.js";
 import { isLive, turnsAhead, turnsOf } from "../conversation_state.js";
-import { TurnView } from "./turn_view.js";
+import { isLong, TurnView } from "./turn_view.js";
 
-// So near the end one reads along.
+// Whoever comes so near the end reads along again.
 const NEAR_PX = 60;
 
 export class ThreadView {
@@ -19,6 +19,7 @@ export class ThreadView {
   #live = new Map();
   #actions;
   #isAtEnd = true;
+  #top = 0;
 
   /** `actions` are those of a TurnView, and readEarlier. */
   constructor(scroller, actions) {
@@ -33,7 +34,7 @@ export class ThreadView {
     this.#toEnd.classList.add("to-end");
     scroller.append(this.#earlier, this.#turns, this.#pending);
     scroller.after(this.#toEnd);
-    scroller.addEventListener("scroll", () => this.#lookWhere());
+    scroller.addEventListener("scroll", () => this.#moved());
     new ResizeObserver(() => this.#stay()).observe(scroller);
   }
 
@@ -97,15 +98,26 @@ export class ThreadView {
     });
   }
 
-  #lookWhere() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
-    this.#isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_PX;
-    this.#toEnd.hidden = this.#isAtEnd;
+  /** Whoever moves up, and be it by a line, wants to read on there, whatever comes at the end. */
+  #moved() {
+    const { scrollTop } = this.#scroller;
+    this.#isAtEnd = this.#toGo() < (scrollTop < this.#top ? 1 : NEAR_PX);
+    this.#top = scrollTop;
+    this.#stay();
   }
 
   #stay() {
-    if (this.#isAtEnd) this.#scroller.scrollTop = this.#scroller.scrollHeight;
-    else this.#lookWhere();
+    if (this.#isAtEnd) {
+      this.#scroller.scrollTop = this.#scroller.scrollHeight;
+      this.#top = this.#scroller.scrollTop;
+    }
+    this.#toEnd.hidden = this.#isAtEnd || this.#toGo() < NEAR_PX;
+  }
+
+  /** How many pixels there are below what is in sight. */
+  #toGo() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    return scrollHeight - scrollTop - clientHeight;
   }
 }
 
@@ -119,7 +131,11 @@ function pendingElement({ text, trouble }) {
   return el(
     "section",
     { className: "turn" },
-    el("article", { className: "said user is-pending", "aria-label": "You" }, el("div", { className: "said-text" }, text)),
+    el(
+      "article",
+      { className: "said user is-pending", "aria-label": "You" },
+      el("div", { className: "said-body" }, el("div", { className: isLong(text) ? "said-text is-short" : "said-text" }, text)),
+    ),
     el("p", { className: "reply-state" }, trouble ? `${trouble} Trying again…` : "Sending…"),
   );
 }

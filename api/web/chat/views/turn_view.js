@@ -1,8 +1,13 @@
 // A turn: what was said, and the answers to it, one at a time or side by side.
 
 import { el, iconButton } from "../../base/dom.js";
+import { isEnter } from "../../base/keys.js";
 import { copyText } from "../clipboard.js";
 import { ReplyView } from "./reply_view.js";
+
+// Of what is longer, only the beginning is shown at first.
+const LONG_CHARS = 2000;
+const LONG_LINES = 25;
 
 export class TurnView {
   element = el("section", { className: "turn" });
@@ -45,7 +50,8 @@ export class TurnView {
   #saidElement(message) {
     const text = el("div", { className: "said-text" }, message.content);
     const isOwn = message.role === "user";
-    const bubble = el("article", { className: `said ${message.role}`, "aria-label": isOwn ? "You" : "System" }, text);
+    const body = el("div", { className: "said-body" }, text, isLong(message.content) ? unfoldButton(text) : null);
+    const bubble = el("article", { className: `said ${message.role}`, "aria-label": isOwn ? "You" : "System" }, body);
     const buttons = el(
       "div",
       { className: "said-buttons" },
@@ -57,7 +63,7 @@ export class TurnView {
   }
 
   #edit(message, bubble) {
-    const area = el("textarea", { value: message.content, rows: 3, "aria-label": "Edited message" });
+    const area = el("textarea", { value: message.content, rows: 3, dir: "auto", "aria-label": "Edited message" });
     const before = [...bubble.childNodes];
     const leave = () => {
       bubble.classList.remove("is-edited");
@@ -74,7 +80,7 @@ export class TurnView {
       if (event.key === "Escape") {
         event.stopPropagation();
         leave();
-      } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      } else if (isEnter(event) && !event.shiftKey) {
         event.preventDefault();
         send();
       }
@@ -156,6 +162,24 @@ export class TurnView {
     );
     if (hadFocus) this.#switcher.querySelector(`[data-name="${focused}"]`)?.focus();
   }
+}
+
+/** Whether it would push everything else out of sight: a log or a page that was pasted. */
+export function isLong(text) {
+  return text.length > LONG_CHARS || text.split("\n").length > LONG_LINES;
+}
+
+/** Shows the beginning of the text, and makes a button for all of it. */
+function unfoldButton(text) {
+  const button = el("button", { type: "button", className: "quiet-button" });
+  const show = (isShort) => {
+    text.classList.toggle("is-short", isShort);
+    button.textContent = isShort ? "Show all" : "Show less";
+    button.setAttribute("aria-expanded", String(!isShort));
+  };
+  button.addEventListener("click", () => show(!text.classList.contains("is-short")));
+  show(true);
+  return button;
 }
 
 /** Whether they are the n answers to one ask, which are there to be compared. */

@@ -96,6 +96,7 @@ function attempt(each) {
     el("time", { dateTime: each.started_at }, clockWords(each.started_at, { hasSeconds: true })),
     seconds === null ? "" : `, ${durationWords(seconds)}`,
     asked ? `, asked ${asked}` : "",
+    each.first_token_seconds === null ? "" : `, first token after ${durationWords(each.first_token_seconds)}`,
     each.error ? `: ${codeWords(each.error.code)}. ${each.error.message}` : `: ${each.outcome ?? "runs"}`,
   );
 }
