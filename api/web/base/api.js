@@ -25,6 +25,7 @@ export function serverNow() {
   return Date.now() + aheadMs;
 }
 
+/** @type {(refusal: {wasRefused: boolean, detail: string}) => Promise<boolean>} */
 let askForKey = async () => false;
 let asking = null;
 
@@ -34,7 +35,15 @@ export function whenLocked(ask) {
 }
 
 /**
+ * How to send a request. `keepalive` lets it go on when the page is left.
+ * @typedef {{body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, keepalive?: boolean}} Options
+ */
+
+/**
  * Sends a request and returns the Response, whose status is below 400.
+ * @param {string} method
+ * @param {string} path
+ * @param {Options} [options]
  * @throws {ApiError} for any other; an AbortError if `signal` says so.
  */
 export async function send(method, path, { body, headers = {}, signal, keepalive = false } = {}) {
@@ -56,7 +65,13 @@ export async function send(method, path, { body, headers = {}, signal, keepalive
   }
 }
 
-/** The JSON that the server answers with, null if it has none to say. */
+/**
+ * The JSON that the server answers with, null if it has none to say.
+ * @param {string} method
+ * @param {string} path
+ * @param {Options} [options]
+ * @returns {Promise<any>}
+ */
 export async function call(method, path, options) {
   const response = await send(method, path, options);
   return response.status === 204 ? null : response.json();

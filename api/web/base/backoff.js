@@ -9,7 +9,12 @@ export function delayMs(failures, { retryAfterSeconds = null, random = Math.rand
   return Math.max(grown * (0.5 + random() / 2), (retryAfterSeconds ?? 0) * 1000);
 }
 
-/** Resolves after so long, or as soon as the network is back or `signal` says to stop. */
+/**
+ * Resolves after so long, or as soon as the network is back or `signal` says to stop.
+ * @param {number} milliseconds
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<void>}
+ */
 export function pause(milliseconds, signal) {
   return new Promise((resolve) => {
     const done = () => {

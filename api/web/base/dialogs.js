@@ -1,13 +1,21 @@
 // Questions to whoever uses the page. The browser's own dialogs keep the focus inside and close on Escape.
 
-import { el } from "./dom.js";
+import { el, focusedIn } from "./dom.js";
 
 /**
  * Shows a dialog with a form around `content`, and resolves to whether it was sent. Focus returns to where it was.
- * With `cancel` null it cannot be left without an answer.
+ * With `cancel` null it cannot be left without an answer, without `confirm` it can only be left.
+ * @param {object} form
+ * @param {string} form.title
+ * @param {(Node | null)[]} form.content
+ * @param {string} [form.confirm]
+ * @param {string | null} [form.cancel]
+ * @param {boolean} [form.isDangerous]
+ * @param {string} [form.className]
+ * @returns {Promise<boolean>}
  */
 export function openForm({ title, content, confirm, cancel = "Cancel", isDangerous = false, className = "" }) {
-  const before = document.activeElement;
+  const before = focusedIn();
   const heading = el("h2", { id: `dialog-${Math.random().toString(36).slice(2)}` }, title);
   const dialog = el("dialog", { className: `dialog ${className}`, "aria-labelledby": heading.id });
   return new Promise((resolve) => {

@@ -5,6 +5,10 @@ const SVG = "http://www.w3.org/2000/svg";
 /**
  * An element with properties and children; strings become text, and null is left out.
  * `on` holds listeners, `data` data attributes, names with a dash or `role` become attributes.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, any>} properties
+ * @param {(Node | string | null | undefined)[]} children
  */
 export function el(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -45,6 +49,25 @@ const ICONS = {
   key: "M14 10a4 4 0 1 0-3.5 4L13 16h2v2h2v2h3v-3l-6-6",
   more: "M6 12h.01M12 12h.01M18 12h.01",
 };
+
+/**
+ * What has the focus, if it is inside of `parent`, else null.
+ * @param {Element} [parent]
+ * @returns {HTMLElement | null}
+ */
+export function focusedIn(parent = document.body) {
+  return /** @type {HTMLElement | null} */ (parent.contains(document.activeElement) ? document.activeElement : null);
+}
+
+/**
+ * The first such element inside of `parent`, or null.
+ * @param {Element} parent
+ * @param {string} selector
+ * @returns {HTMLElement | null}
+ */
+export function find(parent, selector) {
+  return parent.querySelector(selector);
+}
 
 /** A drawing that says nothing to screen readers: the button around it has a name. */
 export function icon(name) {

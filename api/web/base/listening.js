@@ -12,6 +12,11 @@ const SILENCE_MS = 40_000;
 /**
  * Tells `onEvent({kind, data})` each event, data as parsed JSON, and `onState("open" | "waiting")` how the connection is.
  * Resumes with Last-Event-ID where the events have ids. Resolves when the server says that there is nothing more (204).
+ * @param {string} path
+ * @param {object} options
+ * @param {AbortSignal} options.signal
+ * @param {(event: {kind: string, data: any}) => void} options.onEvent
+ * @param {(state: "open" | "waiting") => void} [options.onState]
  * @throws {ApiError} when trying again would not help, such as 404.
  */
 export async function listen(path, { signal, onEvent, onState = () => {} }) {

@@ -1,6 +1,6 @@
 // Copying text, also where the page is not served over https and the browser's clipboard is out of reach.
 
-import { icon } from "../base/dom.js";
+import { focusedIn, icon } from "../base/dom.js";
 import { announce } from "./announcer.js";
 
 const SHOWN_MS = 1500;
@@ -30,7 +30,7 @@ function writtenByHand(text) {
   const area = document.createElement("textarea");
   area.value = text;
   area.className = "off-screen";
-  const before = document.activeElement;
+  const before = focusedIn();
   document.body.append(area);
   area.select();
   const isCopied = document.execCommand("copy");

@@ -100,7 +100,7 @@ export class ConversationList {
 
   async #readPage(cursor) {
     const { query } = this.store.state;
-    const parameters = new URLSearchParams({ limit: PAGE, ...(query && { q: query }), ...(cursor && { after: cursor }) });
+    const parameters = new URLSearchParams({ limit: String(PAGE), ...(query && { q: query }), ...(cursor && { after: cursor }) });
     try {
       let page = await call("GET", `/conversations/?${parameters}`);
       for (let empty = 1; !page.data.length && page.has_more && empty < MOST_EMPTY_PAGES; empty += 1) {

@@ -5,6 +5,8 @@ import { call } from "../base/api.js";
 import { delayMs, pause } from "../base/backoff.js";
 import { ofTab } from "../base/storage.js";
 
+/** @typedef {import("../base/api.js").ApiError} ApiError */
+
 const NAME = "under-way";
 
 /** A request to send: `about` is for whoever finds it after a reload. */
@@ -14,6 +16,8 @@ export function newRequest(path, body, about = {}) {
 
 /**
  * Sends it until there is an answer. `onTrouble(error)` hears why it takes longer.
+ * @param {{key: string, path: string, body: unknown, about: object}} request
+ * @param {{onTrouble?: (error: ApiError) => void}} [options]
  * @throws {ApiError} when it was refused; nothing was made then.
  */
 export async function post(request, { onTrouble } = {}) {
@@ -28,6 +32,8 @@ export async function post(request, { onTrouble } = {}) {
 
 /**
  * What `attempt` resolves to, tried until it does: for what may be done twice, or has an Idempotency-Key.
+ * @param {() => Promise<any>} attempt
+ * @param {{onTrouble?: (error: ApiError) => void}} [options]
  * @throws {ApiError} when it was refused.
  */
 export async function answered(attempt, { onTrouble = () => {} } = {}) {

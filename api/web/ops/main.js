@@ -25,15 +25,18 @@ const lists = {
 };
 
 async function read() {
-  const [health, ...others] = await Promise.allSettled([readHealth(), call("GET", "/operations/"), call("GET", "/workers/")]);
-  const failed = others.find(({ status }) => status === "rejected");
-  if (failed || health.status === "rejected") {
-    const error = failed?.reason ?? health.reason;
+  let health = null;
+  const whenHealthy = readHealth().then((answer) => (health = answer));
+  const others = Promise.all([call("GET", "/operations/"), call("GET", "/workers/")]);
+  try {
+    await Promise.allSettled([whenHealthy, others]);
+    const [operations, workers] = await others;
+    await whenHealthy;
+    store.dispatch({ kind: "heard", health, operations, processes: workers.data, now: serverNow() });
+  } catch (error) {
     if (error.status === 403) await askForAdmin(error);
-    throw Object.assign(error, { health: health.value ?? null });
+    throw Object.assign(error, { health });
   }
-  const [operations, workers] = others.map(({ value }) => value);
-  store.dispatch({ kind: "heard", health: health.value, operations, processes: workers.data, now: serverNow() });
 }
 
 /** Unready is an answer, too. */

@@ -1,5 +1,7 @@
 // A list that changes in place: what has not changed is left alone, with the focus in it and what is unfolded.
 
+import { find, focusedIn } from "../base/dom.js";
+
 const shown = new WeakMap();
 
 /** Shows `items` in `parent`. `make(item)` makes an element, anew only when what `of(item)` tells has changed. */
@@ -29,10 +31,10 @@ export function showRows(parent, items, { keyOf = (item) => item.id, of = JSON.s
 
 /** Puts the new element in the place of the old one, with its focus and what was unfolded. */
 function replace(old, element) {
-  const focused = old.contains(document.activeElement) ? document.activeElement.dataset.part : null;
+  const focused = focusedIn(old)?.dataset.part;
   const isOpen = old.querySelector("details")?.open ?? false;
   old.replaceWith(element);
   const details = element.querySelector("details");
   if (details) details.open = isOpen;
-  if (focused) element.querySelector(`[data-part="${focused}"]`)?.focus();
+  if (focused) find(element, `[data-part="${focused}"]`)?.focus();
 }

@@ -30,6 +30,7 @@ export function agoWords(instant, now) {
 
 /** The time of day, with seconds where they matter. */
 export function clockWords(instant, { hasSeconds = false } = {}) {
+  /** @type {Intl.DateTimeFormatOptions} */
   const options = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(hasSeconds ? { second: "2-digit" } : {}) };
   return new Date(instant).toLocaleTimeString(undefined, options);
 }

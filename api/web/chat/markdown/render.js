@@ -33,7 +33,7 @@ export function rendered(markdown) {
     scroller.append(table);
   });
   // Each is read in the direction of its own language, but code.
-  for (const block of fragment.children) block.dir ||= "auto";
+  for (const block of fragment.children) if (!block.hasAttribute("dir")) block.setAttribute("dir", "auto");
   return fragment;
 }
 

@@ -1,7 +1,7 @@
 // One answer: its text, what it waits for, why it failed, and what can be done with it.
 
 import { askForText } from "../../base/dialogs.js";
-import { el, icon, iconButton } from "../../base/dom.js";
+import { el, find, focusedIn, icon, iconButton } from "../../base/dom.js";
 import { copyText } from "../clipboard.js";
 import { isLive } from "../conversation_state.js";
 import { explained } from "../cures.js";
@@ -47,9 +47,9 @@ export class ReplyView {
 
   #showEnd(reply, context, live) {
     // A button that has the focus is made anew, and should have it then, too.
-    const focused = this.#end.contains(document.activeElement) ? document.activeElement.dataset.name : null;
+    const focused = focusedIn(this.#end)?.dataset.name;
     this.#end.replaceChildren(...(live ? [] : this.#endOf(reply, context)));
-    if (focused) (this.#end.querySelector(`[data-name="${focused}"]`) ?? this.element).focus();
+    if (focused) (find(this.#end, `[data-name="${focused}"]`) ?? this.element).focus();
   }
 
   #endOf(reply, context) {

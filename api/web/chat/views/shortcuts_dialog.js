@@ -1,13 +1,14 @@
 // The keys that do something.
 
 import { openForm } from "../../base/dialogs.js";
-import { el } from "../../base/dom.js";
+import { el, focusedIn } from "../../base/dom.js";
 
 const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 const COMMAND = isMac ? "⌘" : "Ctrl";
 // On a Mac ⌥ alone types letters such as ñ.
 const OPTION = isMac ? "⌃ ⌥" : "Alt";
 
+/** @type {[string[], string][]} */
 const SHORTCUTS = [
   [["Enter"], "Send the message"],
   [["Shift", "Enter"], "A new line"],
@@ -44,7 +45,7 @@ export function listenForShortcuts(actions) {
     const isOption = event.altKey && event.ctrlKey === isMac && !event.metaKey;
     let name = null;
     // In a search box Escape empties the box.
-    if (event.key === "Escape") name = event.target.type === "search" ? null : "stop";
+    if (event.key === "Escape") name = focusedIn()?.matches("[type=search]") ? null : "stop";
     else if (isCommand && event.code === "KeyK") name = "search";
     else if (isOption) name = byCode[event.code] ?? null;
     if (name === null) return;

@@ -1,7 +1,7 @@
 // The conversations at the side.
 
 import { askForLine, confirmed } from "../../base/dialogs.js";
-import { el, iconButton } from "../../base/dom.js";
+import { el, find, focusedIn, iconButton } from "../../base/dom.js";
 import { addressOf } from "../router.js";
 import { dayWords } from "../words.js";
 
@@ -52,7 +52,7 @@ export class SidebarView {
     const key = [state, openId, today];
     if (this.#shown?.every((part, index) => part === key[index])) return;
     this.#shown = key;
-    const focused = this.#items.contains(document.activeElement) ? document.activeElement : null;
+    const focused = focusedIn(this.#items);
     const place = this.#places().indexOf(focused?.closest("li"));
     const groups = Map.groupBy(state.items, (item) => dayWords(item.updated_at, Date.now()));
     this.#items.replaceChildren(
@@ -65,7 +65,7 @@ export class SidebarView {
         ),
       ),
     );
-    if (focused) (this.#items.querySelector(`[data-key="${focused.dataset.key}"]`) ?? this.#nextTo(place)).focus();
+    if (focused) (find(this.#items, `[data-key="${focused.dataset.key}"]`) ?? this.#nextTo(place)).focus();
     this.#more.hidden = state.cursor === null;
     this.#note.textContent = noteOf(state);
     this.#note.hidden = this.#note.textContent === "";

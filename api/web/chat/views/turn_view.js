@@ -1,6 +1,6 @@
 // A turn: what was said, and the answers to it, one at a time or side by side.
 
-import { el, iconButton } from "../../base/dom.js";
+import { el, find, focusedIn, iconButton } from "../../base/dom.js";
 import { isEnter } from "../../base/keys.js";
 import { copyText } from "../clipboard.js";
 import { ReplyView } from "./reply_view.js";
@@ -138,8 +138,7 @@ export class TurnView {
     const state = `${place} ${isSideBySide}`;
     if (this.#switcher.hidden || this.#switcher.dataset.state === state) return;
     this.#switcher.dataset.state = state;
-    const focused = document.activeElement?.dataset?.name;
-    const hadFocus = this.#switcher.contains(document.activeElement);
+    const focused = focusedIn(this.#switcher);
     const step = (by) => () => {
       const index = this.#turn.replies.indexOf(this.#shownReply()) + by;
       this.#shownId = this.#turn.replies.at(index % this.#turn.replies.length).id;
@@ -160,7 +159,7 @@ export class TurnView {
           ]),
       iconButton("columns", layout, toggle, { "aria-pressed": String(isSideBySide), data: { name: "columns" } }),
     );
-    if (hadFocus) this.#switcher.querySelector(`[data-name="${focused}"]`)?.focus();
+    if (focused) find(this.#switcher, `[data-name="${focused.dataset.name}"]`)?.focus();
   }
 }
 
