@@ -24,6 +24,7 @@ from api.entry.open_requests import OpenRequests
 from api.entry.rates import Rates
 from api.layers import Application
 from api.live.hub import Hub
+from api.live.reply_reader import ReplyReader
 from api.live.shutdown import told_of_shutdown
 from api.live.sse import OpenStreams
 from api.openai_compat.routes import chat as openai_chat
@@ -236,6 +237,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         notifier,
         doorbell,
         hub,
+        ReplyReader(database),
         heartbeat,
         sweeper,
         OpenStreams(settings.max_streams),

@@ -18,6 +18,7 @@ from api.entry.open_requests import OpenRequests
 from api.entry.rates import Rates
 from api.json_route import body_of
 from api.live.hub import Hub
+from api.live.reply_reader import ReplyReader
 from api.live.sse import OpenStreams
 from api.services.backlog import Backlog
 from api.services.operations import OperationsReader
@@ -70,6 +71,7 @@ class Resources:
     notifier: Notifier
     doorbell: Doorbell
     hub: Hub
+    replies: ReplyReader
     heartbeat: Heartbeat
     sweeper: Sweeper
     streams: OpenStreams

@@ -80,9 +80,9 @@ class Edge:
 
 def _cut(scope: Scope) -> None:
     """Ends an answer that has begun, where the server knows how; others log an error and do the same."""
-    extension = scope.get("extensions", {}).get(CUT)
-    if extension is not None:
-        extension["now"]()
+    cut_off = scope.get("extensions", {}).get(CUT)
+    if cut_off is not None:
+        cut_off()
 
 
 class _Exchange:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.edge import CUT
+from api.head_first import HeadFirst
 from api.json_body import BODY_SECONDS
 
 # The line and the headers together; most servers and proxies take 8 to 64 KiB.
@@ -109,7 +110,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
-        self.scope["extensions"] = {CUT: {"now": self._break_off}}
+        self.scope["extensions"] = {CUT: self._break_off}  # type: ignore[dict-item]  # one dict less
         self._head_bytes = self._untold_bytes = 0
         self._told += 1
         self._is_in_head = True
@@ -133,6 +134,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_in_body = True
         self._stop_head_timer()
         super().on_headers_complete()
+        self.cycle.transport = cast(asyncio.Transport, HeadFirst(self.transport, self.loop.call_soon))
         if len(self.pipeline) > MAX_AHEAD:
             raise _RefusedError
 
@@ -247,6 +249,7 @@ class BoundedHttp(HttpToolsProtocol):
         """Closes the connection in the middle of an answer, on purpose."""
         if self._is_answering:
             self._leave()
+            self._answering.transport.flush()
         self.transport.close()
 
     def _cut_off(self) -> None:

@@ -27,7 +27,7 @@ from shared.ending import Ending, Sent
 from shared.interpreter import hand_over_quickly
 from shared.messaging import redis_client
 from shared.messaging.notices import Notifier
-from shared.messaging.reply_events import Cursor, moved
+from shared.messaging.reply_events import Cursor, moved, started
 from shared.reply_status import ReplyStatus
 from shared.store import moves
 from shared.store.claims import Claim
@@ -138,6 +138,12 @@ async def _bare(waiters: int, *, app: str) -> Held:
             return Held(await _hold(served.pid, clients, ["/"] * waiters))
 
 
+def _begin_all(notifier: Notifier, claims: list[Claim]) -> None:
+    """Tells that each has begun, as a worker would: without it each stream would miss an event, and look for it."""
+    for claim in claims:
+        notifier.tell_event(claim.conversation_id, started(claim.reply_id, claim.token, claim.attempt))
+
+
 async def _end(database: Database, notifier: Notifier, claim: Claim) -> int:
     """Ends a reply as a worker would; returns when it was told."""
     cursor = Cursor(claim.token, 1)
@@ -184,6 +190,7 @@ async def _own(waiters: int, database_url: str | None, *, path: str, mark: str) 
         redis = redis_client.connect(installation.settings().client_redis_url)
         notifier = Notifier(redis)
         notifier.start()
+        _begin_all(notifier, claims)
         async with _clients(installation, served, mark) as clients:
             kilobytes = await _hold(served.pid, clients, [path.format(claim.reply_id) for claim in claims])
             before = cpu_seconds(served.pid)

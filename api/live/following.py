@@ -15,7 +15,6 @@ from redis.exceptions import RedisError
 
 from api.dependencies import Resources
 from api.rendering import Row
-from api.services import reading
 from shared.errors import NotFound
 from shared.messaging import reply_events
 from shared.messaging.reply_events import FIRST, READ_AT_ONCE, Cursor, Event, EventKind
@@ -59,13 +58,17 @@ class Follower:
         self.is_over = False
         self.is_stale = True
         self.is_behind = False
+        # The end, if it was heard with nothing missing before it.
+        self._heard_end: Cursor | None = None
 
     def take(self, event: Event) -> Told | None:
         """What the reader is told at once for an event that was published just now."""
         if self.is_over or event.cursor <= self.cursor or self.is_behind or self.is_stale:
             return None
-        if event.kind.is_terminal or not self.cursor.is_followed_by(event.cursor):
+        is_next = self.cursor.is_followed_by(event.cursor)
+        if event.kind.is_terminal or not is_next:
             self.is_stale = True
+            self._heard_end = event.cursor if is_next else None
             return None
         self.cursor = event.cursor
         return Told(event.kind, event.data, event.cursor)
@@ -83,7 +86,9 @@ class Follower:
             # One that was further than this reply ever got saw another history, such as one before a backup.
             yield self._snapshot(row)
         has_gap = has_ended = False
-        while row is not None and not has_gap:
+        # Where the row is at the end that was heard, the log has nothing more to tell.
+        is_all_heard = row is not None and _is_ended(row) and place_of(row) == self._heard_end
+        while row is not None and not has_gap and not is_all_heard:
             events = await self._logged()
             for event in events:
                 if not self.cursor.is_followed_by(event.cursor):
@@ -104,7 +109,7 @@ class Follower:
     async def _row(self) -> Row | None:
         """The reply as the database has it, or None if it is gone."""
         try:
-            return await self._resources.database.read(reading.reply, self._tenant_id, self.reply_id)
+            return await self._resources.replies.read(self._tenant_id, self.reply_id)
         except NotFound:
             return None
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Generic, TypeVar
 
 from api import metrics
 from api.live.listener import Listener
@@ -38,6 +39,7 @@ _ACKNOWLEDGE_SECONDS = 0.5
 _IDS_A_QUERY = 500
 
 Member = Watch | Listener
+M = TypeVar("M", bound=Watch | Listener)
 
 
 class _Topic:
@@ -103,42 +105,26 @@ class Hub:
             for member in topic.members:
                 member.end()
 
-    @asynccontextmanager
-    async def watch(self, conversation_id: str) -> AsyncIterator[Watch]:
+    def watch(self, conversation_id: str) -> AbstractAsyncContextManager[Watch]:
         """`async with hub.watch(id) as watch:` what changes inside the block wakes the watch."""
-        watch = Watch()
-        async with self._joined(notices.channel(conversation_id), conversation_id, watch):
-            yield watch
+        return _Joined(self, conversation_id, (_name(notices.channel(conversation_id)),), Watch())
 
-    @asynccontextmanager
-    async def listen(self, conversation_id: str, *, to_changes: bool) -> AsyncIterator[Listener]:
+    def listen(self, conversation_id: str, *, to_changes: bool) -> AbstractAsyncContextManager[Listener]:
         """What happens to the conversation's replies inside the block is heard.
 
         With `to_changes` it is also told at once of whatever else changes; without, within seconds.
         """
-        listener = Listener()
-        async with self._joined(reply_events.channel(conversation_id), conversation_id, listener):
-            if to_changes:
-                async with self._joined(notices.channel(conversation_id), conversation_id, listener):
-                    yield listener
-            else:
-                yield listener
+        channels = [reply_events.channel(conversation_id)]
+        if to_changes:
+            channels.append(notices.channel(conversation_id))
+        return _Joined(self, conversation_id, tuple(map(_name, channels)), Listener())
 
     def wake(self, conversation_id: str) -> None:
         """The conversation changed."""
         self._hear(_name(notices.channel(conversation_id)), b"")
 
-    @asynccontextmanager
-    async def _joined(self, channel: str, conversation_id: str, member: Member) -> AsyncIterator[None]:
-        """Inside the block the member hears the channel; it begins when what is said reaches it."""
-        name = _name(channel)
-        try:
-            await self._join(name, conversation_id, member)
-            yield
-        finally:
-            self._leave(name, member)
-
-    async def _join(self, name: str, conversation_id: str, member: Member) -> None:
+    async def join(self, name: str, conversation_id: str, member: Member) -> None:
+        """From now on the member hears the channel of this name; what is said reaches it once this returns."""
         if self._is_released:
             member.end()
         topic = self._topics.get(name)
@@ -149,8 +135,11 @@ class Hub:
         if self._subscription.is_connected and not topic.acknowledged.done():
             await asyncio.wait([topic.acknowledged], timeout=_ACKNOWLEDGE_SECONDS)
 
-    def _leave(self, name: str, member: Member) -> None:
-        topic = self._topics[name]
+    def leave(self, name: str, member: Member) -> None:
+        """The member hears the channel no more, if it did."""
+        topic = self._topics.get(name)
+        if topic is None:
+            return
         topic.members.discard(member)
         if not topic.members:
             del self._topics[name]
@@ -217,6 +206,34 @@ class Hub:
                 version = versions.get(topic.conversation_id)
                 for member in topic.members:
                     member.compare(version)
+
+
+class _Joined(Generic[M]):
+    """Inside the block the member hears the channels of these names. Written out, since ten thousand may be open."""
+
+    __slots__ = ("_conversation_id", "_hub", "_member", "_names")
+
+    def __init__(self, hub: Hub, conversation_id: str, names: Sequence[str], member: M) -> None:
+        self._hub = hub
+        self._conversation_id = conversation_id
+        self._names = names
+        self._member = member
+
+    async def __aenter__(self) -> M:
+        try:
+            for name in self._names:
+                await self._hub.join(name, self._conversation_id, self._member)
+        except BaseException:
+            self._leave()
+            raise
+        return self._member
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        for name in self._names:
+            self._hub.leave(name, self._member)
 
 
 def _name(channel: str) -> str:

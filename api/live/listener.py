@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from shared.messaging.reply_events import Event
 
@@ -19,7 +18,7 @@ class Listener:
     __slots__ = ("_backlog", "_backlog_bytes", "_waiter", "is_over", "seen", "should_look", "should_ping")
 
     def __init__(self) -> None:
-        self._backlog: deque[Event] = deque()
+        self._backlog: list[Event] = []
         self._backlog_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
         self.seen: int | None = None  # the conversation's version, as far as it was looked at
@@ -61,8 +60,7 @@ class Listener:
 
     def take(self) -> list[Event]:
         """All that was heard since the last time."""
-        taken = list(self._backlog)
-        self._backlog.clear()
+        taken, self._backlog = self._backlog, []
         self._backlog_bytes = 0
         return taken
 

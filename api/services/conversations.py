@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from api.dependencies import Resources
-from api.live.waiting import Awaited, wait_until
+from api.live.waiting import Awaited, look_at, wait_until
 from api.rendering import Row
 from api.schemas.requests import ChangeConversationBody, CreateConversationBody, ForkBody
 from api.services import reading
@@ -137,8 +137,9 @@ async def get(
 
     return await wait_until(
         resources.hub,
-        resources.database,
-        awaited=Awaited(conversation_id, read=read, is_there=is_there),
+        awaited=Awaited(
+            conversation_id, look=lambda: look_at(resources.database, conversation_id, read), is_there=is_there
+        ),
         present=await resources.database.read(read),
         seconds=patience.seconds,
         receive=patience.receive,

@@ -12,7 +12,7 @@ from starlette.types import Receive
 
 from api import metrics
 from api.dependencies import Resources
-from api.live.waiting import Awaited, wait_until
+from api.live.waiting import Awaited, look_at, wait_until
 from api.rendering import Row, is_live
 from api.schemas.requests import AskBody
 from api.services import reading
@@ -151,14 +151,14 @@ async def wait_for_turn(resources: Resources, tenant_id: str, present: Turn, *, 
     Raises:
         NotFound: it was deleted meanwhile.
     """
+    read = partial(_turn, tenant_id=tenant_id, conversation_id=present.conversation_id, number=present.turn)
     awaited = Awaited(
         present.conversation_id,
-        read=partial(_turn, tenant_id=tenant_id, conversation_id=present.conversation_id, number=present.turn),
+        look=partial(look_at, resources.database, present.conversation_id, read),
         is_there=is_settled,
     )
     return await wait_until(
         resources.hub,
-        resources.database,
         awaited=awaited,
         present=present,
         seconds=patience.seconds,
@@ -193,7 +193,7 @@ async def get_reply(resources: Resources, tenant_id: str, reply_id: str, *, pati
     Raises:
         NotFound: the tenant has no such reply.
     """
-    present = await resources.database.read(reading.reply, tenant_id, reply_id)
+    present = await resources.replies.read(tenant_id, reply_id)
     if not replies.is_told(present["request"]):
         raise NotFound("There is no such reply.")
     return await wait_for_reply(resources, tenant_id, present, patience=patience)
@@ -207,12 +207,11 @@ async def wait_for_reply(resources: Resources, tenant_id: str, present: Row, *, 
     """
     awaited = Awaited(
         present["conversation_id"],
-        read=partial(_reply, tenant_id=tenant_id, reply_id=present["id"]),
-        is_there=lambda reply: not is_live(reply),
+        look=partial(_look_at_reply, resources, tenant_id, present["id"]),
+        is_there=_has_ended,
     )
     return await wait_until(
         resources.hub,
-        resources.database,
         awaited=awaited,
         present=present,
         seconds=patience.seconds,
@@ -220,8 +219,13 @@ async def wait_for_reply(resources: Resources, tenant_id: str, present: Row, *, 
     )
 
 
-def _reply(connection: Connection, *, tenant_id: str, reply_id: str) -> Row:
-    return reading.reply(connection, tenant_id, reply_id)
+async def _look_at_reply(resources: Resources, tenant_id: str, reply_id: str) -> tuple[int, Row]:
+    row = await resources.replies.read(tenant_id, reply_id)
+    return row["version"], row
+
+
+def _has_ended(row: Row) -> bool:
+    return not is_live(row)
 
 
 async def page_of_replies(

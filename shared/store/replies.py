@@ -55,6 +55,12 @@ def _read(turns_ahead: ColumnElement[int]) -> Select[Any]:
 _READ = _read(TURNS_AHEAD)
 _BY_ID = _READ.where(replies.c.tenant_id == bindparam("tenant_id"), replies.c.id == bindparam("reply_id"))
 _WHOLE = _BY_ID.add_columns(replies.c.partial_lengths)
+# For whoever waits: with the version of its conversation, that of the same moment.
+_BY_IDS = (
+    _READ.add_columns(conversations.c.version)
+    .join(conversations, conversations.c.id == replies.c.conversation_id)
+    .where(replies.c.id.in_(bindparam("reply_ids", expanding=True)))
+)
 _OF_TURN = _READ.where(
     replies.c.conversation_id == bindparam("conversation_id"), replies.c.turn == bindparam("turn")
 ).order_by(replies.c.candidate)
@@ -98,6 +104,11 @@ def get(connection: Connection, tenant_id: str, reply_id: str) -> RowMapping | N
     """The reply with its text so far, or None if the tenant has no such one."""
     found = connection.execute(_BY_ID, {"tenant_id": tenant_id, "reply_id": reply_id})
     return found.mappings().one_or_none()
+
+
+def by_ids(connection: Connection, reply_ids: Collection[str]) -> dict[str, RowMapping]:
+    """Those of the replies that there are, whoever's, by their ids; each with the `version` of its conversation."""
+    return {row["id"]: row for row in connection.execute(_BY_IDS, {"reply_ids": list(reply_ids)}).mappings()}
 
 
 def whole(connection: Connection, tenant_id: str, reply_id: str) -> RowMapping | None:
