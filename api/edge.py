@@ -80,7 +80,7 @@ class Edge:
 
 def _cut(scope: Scope) -> None:
     """Ends an answer that has begun, where the server knows how; others log an error and do the same."""
-    cut_off = scope.get("extensions", {}).get(CUT)
+    cut_off = scope.get(CUT)
     if cut_off is not None:
         cut_off()
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from api.connection_parts import Flow, Queue, Signal
 from api.edge import CUT
 from api.head_first import HeadFirst
 from api.json_body import BODY_SECONDS
@@ -49,23 +50,30 @@ class BoundedHttp(HttpToolsProtocol):
     # Connections without a request, the longest first; of one server, see `bounded_http`.
     _idle: ClassVar[dict[BoundedHttp, None]] = {}
 
-    _head_bytes = 0
-    # What came since the parser last told of something in the head, and how often it did.
-    _untold_bytes = 0
-    _told = 0
-    _is_in_head = True
-    _is_in_body = False
-    _is_too_large = False
-    _is_refused = False
-    # The request that is being answered. The server's own `cycle` is the one that came last.
-    _answering: Any = None
-    _head_timer: asyncio.TimerHandle | None = None
-    _body_timer: asyncio.TimerHandle | None = None
-    _reading_timer: asyncio.TimerHandle | None = None
+    # Beside the dict that the server's own attributes are in: with these it would have more than share their keys.
+    __slots__ = (
+        *("_answering", "_body_timer", "_head_bytes", "_head_timer", "_is_in_body", "_is_in_head", "_is_refused"),
+        *("_is_too_large", "_reading_timer", "_told", "_untold_bytes"),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.pipeline = cast(Any, Queue())
+        self._head_bytes = 0
+        # What came since the parser last told of something in the head, and how often it did.
+        self._untold_bytes = self._told = 0
+        self._is_in_head = True
+        self._is_in_body = self._is_too_large = self._is_refused = False
+        # The request that is being answered. The server's own `cycle` is the one that came last.
+        self._answering: Any = None
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._reading_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """A connection, on which a request should come."""
         super().connection_made(transport)
+        self.flow = cast(Any, Flow(transport))
         self._idle[self] = None
         if len(self.connections) > self.most_connections:
             longest = next(iter(self._idle))
@@ -110,7 +118,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
-        self.scope["extensions"] = {CUT: self._break_off}  # type: ignore[dict-item]  # one dict less
+        cast(dict[str, Any], self.scope)[CUT] = self._break_off
         self._head_bytes = self._untold_bytes = 0
         self._told += 1
         self._is_in_head = True
@@ -134,7 +142,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_in_body = True
         self._stop_head_timer()
         super().on_headers_complete()
-        self.cycle.transport = cast(asyncio.Transport, HeadFirst(self.transport, self.loop.call_soon))
+        # Before anybody has seen them: the task that answers begins later.
+        self.cycle.message_event = cast(Any, Signal())
+        self.cycle.transport = cast(Any, HeadFirst(self.transport, self.loop.call_soon))
         if len(self.pipeline) > MAX_AHEAD:
             raise _RefusedError
 
@@ -275,4 +285,4 @@ class BoundedHttp(HttpToolsProtocol):
 
 def bounded_http(most_connections: int) -> type[BoundedHttp]:
     """The protocol for one server, with so many connections at once."""
-    return type("BoundedHttp", (BoundedHttp,), {"most_connections": most_connections, "_idle": {}})
+    return type("BoundedHttp", (BoundedHttp,), {"__slots__": (), "most_connections": most_connections, "_idle": {}})

@@ -58,15 +58,21 @@ class Routes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        route = self._find(scope)
+        if route is None:
+            answer = answer_to(scope, HTTPException(405 if "route" in scope else 404))
+            await answer(scope, receive, send)
+        else:
+            await route.app(scope, receive, send)
+
+    def _find(self, scope: Scope) -> Route | None:
+        """Which route is meant, noted in the scope; one that is meant by another method is noted, but not returned."""
         path, method = scope["path"], scope["method"]
         for pattern, methods, route in self._known:
             found = pattern.match(path)
-            if found is None:
-                continue
-            if method in methods:
+            if found is not None and method in methods:
                 scope["route"], scope["path_params"] = route, found.groupdict()
-                await route.app(scope, receive, send)
-                return
-            scope.setdefault("route", route)
-        answer = answer_to(scope, HTTPException(405 if "route" in scope else 404))
-        await answer(scope, receive, send)
+                return route
+            if found is not None:
+                scope.setdefault("route", route)
+        return None

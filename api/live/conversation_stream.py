@@ -81,6 +81,8 @@ class ConversationStream(Stream):
             ratings = {key: each for key, each in seen.feedback.items() if each != self._feedback.get(key)}
             self._remember(seen)
         await self._catch_up(tell)
+        if seen is not None:
+            self._note_version(seen.view.row["version"])
         for reply_id in choices:
             await tell(frame("reply.selected", orjson.dumps({"reply_id": reply_id})))
         for reply_id, feedback in ratings.items():

@@ -58,6 +58,9 @@ class Follower:
         self.is_over = False
         self.is_stale = True
         self.is_behind = False
+        # That of the conversation when the reply was last looked at, and whether nothing was on its way then.
+        self.version: int | None = None
+        self.is_up_to_date = False
         # The end, if it was heard with nothing missing before it.
         self._heard_end: Cursor | None = None
 
@@ -109,9 +112,11 @@ class Follower:
     async def _row(self) -> Row | None:
         """The reply as the database has it, or None if it is gone."""
         try:
-            return await self._resources.replies.read(self._tenant_id, self.reply_id)
+            row = await self._resources.replies.read(self._tenant_id, self.reply_id)
         except NotFound:
             return None
+        self.version = row["version"]
+        return row
 
     async def _is_beyond(self, row: Row) -> bool:
         """Whether the reader is at an event that has not been."""
@@ -141,6 +146,7 @@ class Follower:
             return
         place = place_of(row)
         is_ended = _is_ended(row)
+        self.is_up_to_date = is_ended or place <= self.cursor
         if place > self.cursor and not self._is_on_its_way(place, is_ended=is_ended):
             yield self._snapshot(row)
         self.is_behind = has_gap and not is_ended

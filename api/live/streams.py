@@ -10,6 +10,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from api.dependencies import Resources
 from api.live.following import NOTHING, Follower, Told, place_of
 from api.live.listener import Listener
 from api.live.sse import PING, Tell, frame
+from api.live.waiting import look_at
 from api.rendering import Row, message_dict
 from api.services import reading
 from shared.errors import NotFound, StorageError
@@ -69,6 +71,11 @@ class Stream(ABC):
                     listener.wake()
             if not self._is_over() and not self._is_left:
                 await self._break_off(tell)
+
+    def _note_version(self, version: int | None) -> None:
+        """All that was told is of this version of the conversation, or a later one: there is no need to look again."""
+        if self._listener is not None and all(each.is_up_to_date for each in self._followers.values()):
+            self._listener.seen = version
 
     def end(self) -> None:
         """The client has gone."""
@@ -146,6 +153,11 @@ class ReplyStream(Stream):
         self._follow(row["id"], cursor or NOTHING)
         self.is_told = is_told([row], [cursor or NOTHING])
 
+    async def _catch_up(self, tell: Tell, *, only_where_needed: bool = False) -> None:
+        await super()._catch_up(tell, only_where_needed=only_where_needed)
+        for follower in self._followers.values():
+            self._note_version(follower.version)
+
     def _frame(self, _follower: Follower, told: Told) -> bytes:
         return frame(told.kind, told.data, event_id=str(told.cursor))
 
@@ -171,7 +183,7 @@ class TurnStream(Stream):
             data = orjson.dumps({"message": message_dict(self._turn.message)})
             await tell(frame("message.created", data, event_id=self._cursor()))
             self._is_new = False
-        await self._catch_up(tell)
+        await self._look(tell)
 
     async def _go_on(self, listener: Listener, tell: Tell) -> None:
         await super()._go_on(listener, tell)
@@ -183,13 +195,23 @@ class TurnStream(Stream):
         """Looks for candidates that were asked for meanwhile, too."""
         turn = self._turn
         try:
-            now = await self._resources.database.read(reading.turn, self._tenant_id, turn.conversation_id, turn.turn)
+            version, now = await look_at(
+                self._resources.database,
+                turn.conversation_id,
+                partial(
+                    reading.turn,
+                    tenant_id=self._tenant_id,
+                    conversation_id=turn.conversation_id,
+                    number=turn.turn,
+                ),
+            )
         except NotFound:
-            now = turn
+            version, now = None, turn
         for reply in now.replies:
             self._follow(reply["id"])
             self._told.setdefault(reply["id"], NOTHING)
         await self._catch_up(tell)
+        self._note_version(version)
 
     def _frame(self, follower: Follower, told: Told) -> bytes:
         self._told[follower.reply_id] = told.cursor
