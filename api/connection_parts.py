@@ -55,6 +55,7 @@ class Flow:
         self.read_paused = False
         self.write_paused = False
         self._writable = Signal()
+        self._writable.set()
 
     async def drain(self) -> None:
         """Waits until there is room for more to write."""
