@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults coverage check format check-containers test-containers test-hosts bench bench-quick install install-dev install-local-model lock reference clean
+.PHONY: help run test test-faults coverage check format check-containers test-containers test-hosts bench bench-quick bench-peers bench-publish install install-dev install-local-model lock reference clean
 
 # The first of these that runs and is new enough makes the environment; `make PYTHON=/path/to/python` chooses another.
 PYTHON ?= python3.13 python3.12 python3.14 python3.11 python3
@@ -184,12 +184,29 @@ tests/%/node/node_modules/.package-lock.json: tests/%/node/package-lock.json
 			-r requirements-containers.txt
 	@touch $@
 
+# Its dependencies are not ours, so it has an environment of its own. Where it cannot be had, the benchmark says so and
+# measures the others.
+.venv/peers/.installed: $(BIN)/python requirements-peers.txt
+	$(fetch-uv)
+	@$(say) "Installing requirements-peers.txt"
+	@$(BIN)/python -m venv --clear .venv/peers \
+		&& { { test -x "$(uv)" && $(uv) pip sync --python .venv/peers/bin/python --quiet --require-hashes \
+				requirements-peers.txt; } \
+			|| .venv/peers/bin/python -m pip install --quiet --require-hashes -r requirements-peers.txt; } \
+		&& touch $@ || $(say) "without it"
+
 # `make bench ARGS="--database-url postgresql://…"` measures on a server; each benchmark makes a database of its own there.
 bench: install-dev ## measure what docs/performance.md tells, beside its baselines (NAME=accept, ARGS="--runs 3")
 	$(BIN)/python -m bench -o bench/results/$(or $(NAME),all).json $(NAME) $(ARGS)
 
 bench-quick: install-dev ## see in some three minutes that every benchmark works; its figures mean little
 	$(BIN)/python -m bench --quick -o bench/results/quick.json $(NAME) $(ARGS)
+
+bench-peers: install-dev .venv/peers/.installed ## measure it beside LiteLLM's proxy and a textbook service
+	$(BIN)/python -m bench -o bench/results/peers.json peers $(ARGS)
+
+bench-publish: install-dev .venv/peers/.installed ## measure everything on a quiet machine and write it into docs/performance.md
+	$(BIN)/python -m bench.publish $(ARGS)
 
 reference: install-dev ## write docs/reference.md anew from the routes
 	$(BIN)/python -m api.reference docs/reference.md
@@ -205,3 +222,4 @@ lock: $(BIN)/python ## write the locks anew from pyproject.toml (ARGS=--upgrade)
 	@$(COMPILE) --group build -c requirements-dev.txt -o requirements-build.txt
 	@$(COMPILE) --group containers -o requirements-containers.txt
 	@$(COMPILE) --group local-model --no-deps -o requirements-local-model.txt
+	@$(COMPILE) --group peers -o requirements-peers.txt

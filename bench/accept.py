@@ -35,7 +35,8 @@ class Posted:
     took_ms: list[float]
 
 
-async def _post(served: Served, paths: list[str], *, connections: int, seconds: float) -> Posted:
+async def post(served: Served, paths: list[str], *, connections: int, seconds: float) -> Posted:
+    """Posts there over so many connections for so long."""
     host, _, port = served.url.removeprefix("http://").partition(":")
     command = python_module("bench.processes.posting", host, port, str(connections), str(seconds))
     before = cpu_seconds(served.pid)
@@ -45,7 +46,8 @@ async def _post(served: Served, paths: list[str], *, connections: int, seconds: 
     return Posted(len(took) / seconds, 1e6 * (cpu_seconds(served.pid) - before) / len(took), took)
 
 
-async def _paths(url: str) -> list[str]:
+async def paths_of(url: str) -> list[str]:
+    """Where to post to: in so many new conversations of a gateway."""
     async with httpx2.AsyncClient(base_url=url, timeout=30) as http:
         made = await asyncio.gather(*(http.post("/conversations/", json={}) for _ in range(CONVERSATIONS)))
     return [f"/conversations/{answer.json()['id']}/ask-message/" for answer in made]
@@ -57,16 +59,16 @@ async def run(scope: Scope, *, baseline: str = "hello:app") -> list[Row]:
     async with installed(scope.database_url) as installation:
         gateway = await installation.start_gateway(**UNBOUNDED)
         hello = await installation.start_app(baseline)
-        paths = await _paths(gateway.url)
+        paths = await paths_of(gateway.url)
         many, one = (
             {
-                name: functools.partial(_post, served, paths, connections=connections, seconds=seconds)
+                name: functools.partial(post, served, paths, connections=connections, seconds=seconds)
                 for name, served in (("hello", hello), ("asyncchat", gateway))
             }
             for connections in (CONNECTIONS, 1)
         )
         for served in (hello, gateway):
-            await _post(served, paths, connections=CONNECTIONS, seconds=WARM_SECONDS)
+            await post(served, paths, connections=CONNECTIONS, seconds=WARM_SECONDS)
         found = await in_turn(runs, many)
         alone = await in_turn(runs, one)
     rates = {name: [each.rate for each in runs] for name, runs in found.items()}

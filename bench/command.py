@@ -20,9 +20,9 @@ def run(benchmark: Benchmark) -> None:
     run_all([benchmark], given)
 
 
-def parser(description: str) -> argparse.ArgumentParser:
+def parser(description: str, *, prog: str | None = None) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
-    made = argparse.ArgumentParser(description=description)
+    made = argparse.ArgumentParser(description=description, prog=prog)
     made.add_argument("--quick", action="store_true", help="few and short runs, to see that it works")
     made.add_argument("--runs", type=int, help="how many runs, instead of as many as the benchmark finds right")
     made.add_argument("--database-url", help="an empty database; without it each benchmark gets a SQLite file")

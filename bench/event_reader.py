@@ -43,9 +43,10 @@ async def _events(reader: asyncio.StreamReader) -> AsyncIterator[Event]:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A whole answer: milliseconds to its first piece of text, and the text."""
+    """A whole answer: milliseconds to its first piece of text and to its end, and the text."""
 
     first_ms: float
+    whole_ms: float
     text: str
 
 
@@ -61,7 +62,7 @@ async def told(url: str, body: object) -> Told:
                 first_ms = 1000 * (time.perf_counter() - began)
             if piece:
                 pieces.append(piece)
-    return Told(first_ms, "".join(pieces))
+    return Told(first_ms, 1000 * (time.perf_counter() - began), "".join(pieces))
 
 
 def _piece(name: str, data: str) -> str:

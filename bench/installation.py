@@ -6,13 +6,15 @@ import asyncio
 import itertools
 import os
 import secrets
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx2
 from sqlalchemy import create_engine
@@ -38,6 +40,12 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def cpu_seconds_of_all(pid: int) -> float:
+    """The same of a process and of those that it has started."""
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return cpu_seconds(pid) + sum(cpu_seconds_of_all(int(each)) for each in started)
 
 
 def resident_bytes(pid: int) -> int:
@@ -89,32 +97,39 @@ class Installation:
             database.stop()
 
     def start(self, *command: str, name: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Starts a process that is killed at the end."""
+        """Starts a process that is killed at the end, with those that it has started."""
         log = self.stack.enter_context((self.folder / f"{name}.log").open("ab"))
         process = subprocess.Popen(  # noqa: S603  our own commands
-            command, env={**self.environment, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            command,
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         self.stack.callback(process.wait)
-        self.stack.callback(process.kill)
+        self.stack.callback(_kill_group, process.pid)
         return process
 
     async def start_gateway(self, **environment: str) -> Served:
         """A gateway, once it is ready."""
         port = free_port()
         command = python_module("cli", "api", "--host", "127.0.0.1", "--port", str(port))
-        return await self._serving(command, port, name=f"api-{port}", **environment)
+        return await self.start_serving(command, port, name=f"api-{port}", environment=environment)
 
     async def start_app(self, app: str, **environment: str) -> Served:
         """An ASGI application of `bench.processes`, as a gateway would be served, once it is ready."""
         port = free_port()
         command = python_module("uvicorn", f"bench.processes.{app}", "--port", str(port), "--log-level", "error")
-        return await self._serving((*command, "--loop", "uvloop"), port, name=f"app-{port}", **environment)
+        return await self.start_serving(
+            (*command, "--loop", "uvloop"), port, name=f"app-{port}", environment=environment
+        )
 
     async def start_demo(self) -> str:
         """The demo model; returns its base URL."""
         port = free_port()
         command = python_module("demo_model", "--host", "127.0.0.1", "--port", str(port))
-        return (await self._serving(command, port, name="demo", path="/healthz")).url + "/v1"
+        return (await self.start_serving(command, port, name="demo", path="/healthz")).url + "/v1"
 
     def start_worker(self, base_url: str, *, slots: int = 200) -> subprocess.Popen[bytes]:
         """A worker. It may not be ready yet."""
@@ -123,26 +138,52 @@ class Installation:
         environment = {"OPENAI_BASE_URL": base_url, "ASYNCCHAT_MODEL": LOAD_MODEL}
         return self.start(*command, name=f"worker-{number}", **environment)
 
-    async def _serving(
-        self, command: Sequence[str], port: int, *, name: str, path: str = "/readyz", **environment: str
+    async def start_serving(
+        self,
+        command: Sequence[str],
+        port: int,
+        *,
+        name: str,
+        path: str = "/readyz",
+        seconds: float = READY_SECONDS,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> Served:
+        """Whatever serves HTTP on that port, once it answers on this path.
+
+        Raises:
+            TimeoutError: it did not within so many seconds.
+            RuntimeError: it ended.
+        """
         process = self.start(*command, name=name, **environment)
         served = Served(process.pid, f"http://127.0.0.1:{port}")
-        await until_answers(served.url + path)
+        await until_answers(served.url + path, seconds=seconds, alive=lambda: self._check(process, name))
         return served
 
+    def _check(self, process: subprocess.Popen[bytes], name: str) -> None:
+        """Raises what it said last if the process has ended."""
+        if process.poll() is not None:
+            said = (self.folder / f"{name}.log").read_text(errors="replace").split("\n")
+            last = next((line for line in reversed(said) if line.strip()), "nothing")
+            raise RuntimeError(f"{name} ended with exit code {process.returncode} and said last: {last}")
 
-async def until_answers(url: str) -> None:
-    """Waits until something answers there."""
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+async def until_answers(url: str, *, seconds: float, alive: Callable[[], None]) -> None:
+    """Waits until something answers there. `alive` raises once nothing can any more."""
     async with httpx2.AsyncClient(timeout=5) as http:
 
         async def answers() -> bool:
+            alive()
             try:
                 return (await http.get(url)).status_code == 200
             except httpx2.HTTPError:
                 return False
 
-        await until(answers, what=url)
+        await until(answers, what=url, seconds=seconds)
 
 
 @contextmanager

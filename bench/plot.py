@@ -1,31 +1,20 @@
-"""Draws the targets of a results file: `python -m bench.plot RESULTS.json -o docs/images/NAME.svg`.
+"""The picture of the targets of a results file: how much of what its target allows each figure used.
 
-Every bar is how much of what its target allows was used, so that one scale serves all of them. It is written by hand:
-some rectangles that follow the reader's light or dark need no library.
+A share serves them all with one scale, whatever their units, and whether less or more is better.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator
-from html import escape
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from bench.drawing import bar, picture, spread, text
 from bench.frame import Row, Target
-from bench.results import described, figure, read
+from bench.results import Result, described, figure
 
-WIDTH, LABEL, BAR, LINE, TOP = 920, 400, 320, 26, 60
+WIDTH, LABEL, BAR, LINE, TOP, BOTTOM = 920, 370, 300, 26, 64, 20
 # The bound stands at two thirds, so that there is room to be beyond it.
 BOUND = BAR * 2 / 3
-FONT = 'font-size="13" font-family="system-ui, -apple-system, \'Segoe UI\', Helvetica, Arial, sans-serif"'
-STYLE = """
-    .page { fill: #ffffff } .met { fill: #1a7f37 } .missed { fill: #cf222e } .bound { stroke: #57606a }
-    .spread { stroke: #1f2328 } .name { fill: #1f2328 } .about { fill: #57606a }
-    @media (prefers-color-scheme: dark) {
-      .page { fill: #0d1117 } .met { fill: #3fb950 } .missed { fill: #f85149 } .bound { stroke: #9da7b3 }
-      .spread { stroke: #f0f6fc } .name { fill: #f0f6fc } .about { fill: #9da7b3 }
-    }
-"""
 
 
 def used(target: Target, value: float) -> float:
@@ -39,54 +28,35 @@ def _place(share: float) -> float:
     return LABEL + min(share * BOUND, BAR)
 
 
-def _bar(name: str, row: Row, target: Target, y: float) -> Iterator[str]:
-    share = used(target, row.median)
+def _line(name: str, row: Row, target: Target, y: float) -> Iterator[str]:
+    width = _place(used(target, row.median)) - LABEL
     low, high = sorted(_place(used(target, value)) for value in row.spread)
     kind = "met" if target.is_met(row.median) else "missed"
     middle = y + LINE / 2
-    yield f'<text class="name" x="{LABEL - 10}" y="{middle + 4:.0f}" text-anchor="end">{escape(name)}</text>'
-    yield (
-        f'<rect class="{kind}" x="{LABEL}" y="{y + 5:.0f}" width="{_place(share) - LABEL:.1f}"'
-        f' height="{LINE - 10}" rx="2"/>'
-    )
-    yield f'<path class="spread" d="M{low:.1f} {middle:.0f}H{high:.1f}" stroke-width="2"/>'
-    told = f"{figure(row.median)} {row.unit}".strip() + f" ({target})"
-    yield f'<text class="about" x="{LABEL + BAR + 10}" y="{middle + 4:.0f}">{escape(told)}</text>'
+    told = f"{figure(row.median)} {row.unit}".strip() + f" ({target}{', missed' if kind == 'missed' else ''})"
+    yield text(name, LABEL - 10, middle + 4, kind="name", anchor="end")
+    yield bar(LABEL, y + 5, width=width, height=LINE - 10, kind=kind)
+    yield spread(low, high, middle)
+    yield text(told, LABEL + BAR + 10, middle + 4, kind="about")
 
 
-def svg(path: Path) -> str:
-    """The picture of a results file."""
-    said, results = read(path)
+def svg(said: dict[str, Any], results: Sequence[Result]) -> str:
+    """The picture of what a results file says."""
     rows = [
         (f"{result.name}: {row.name}", row, result.targets[row.name])
         for result in results
         for row in result.rows
         if row.name in result.targets
     ]
-    height = TOP + LINE * len(rows) + 20
+    height = TOP + LINE * len(rows) + BOTTOM
     bound = LABEL + BOUND
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" {FONT}>',
-        "<title>What was measured, as a share of what each target allows</title>",
-        f"<style>{STYLE}</style>",
-        f'<rect class="page" width="{WIDTH}" height="{height}"/>',
-        f'<text class="about" x="20" y="24">{escape(described(said["machine"]))}</text>',
-        f'<text class="about" x="{bound:.0f}" y="{TOP - 8}" text-anchor="middle">the bound</text>',
+        text(described(said["machine"]), 20, 24, kind="about"),
+        text("how much of what is allowed was used, and the spread of the runs", 20, TOP - 12, kind="about"),
+        text("the target", bound, TOP - 12, kind="about", anchor="middle"),
     ]
     for number, (name, row, target) in enumerate(rows):
-        parts += _bar(name, row, target, TOP + LINE * number)
-    parts.append(f'<path class="bound" d="M{bound:.0f} {TOP}V{height - 20}" stroke-dasharray="4 3"/>')
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def main() -> None:
-    """Draws the file that is named."""
-    options = argparse.ArgumentParser(description="Draws the targets of a results file.")
-    options.add_argument("results", type=Path)
-    options.add_argument("-o", "--output", type=Path, required=True)
-    given = options.parse_args()
-    given.output.write_text(svg(given.results), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+        parts += _line(name, row, target, TOP + LINE * number)
+    parts.append(f'<path class="bound" d="M{bound:.0f} {TOP - 6}V{height - BOTTOM}" stroke-dasharray="4 3"/>')
+    title = f"What was measured on {said['database']}, as a share of what each target allows"
+    return picture(title, parts, width=WIDTH, height=height)

@@ -131,7 +131,7 @@ def table(result: Result) -> str:
     """A result as lines for a terminal."""
     lines = [f"{result.name}: {result.measures} ({result.seconds:.0f} s)"]
     lines += [
-        f"  {name:<44} {median:>14}  {spread:<18} {target:<11} {verdict}".rstrip()
+        f"  {name:<48} {median:>14}  {spread:<18} {target:<11} {verdict}".rstrip()
         for name, median, spread, target, verdict in cells(result)
     ]
     return "\n".join(lines)

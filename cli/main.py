@@ -231,6 +231,15 @@ def verify(seconds: float, seed: int | None, *, database_url: str | None, urls: 
     return run_verify(VerifyOptions(seconds=seconds, seed=seed, database_url=database_url, urls=urls))
 
 
+@commands.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]... [OPTIONS]")
+def bench(arguments: tuple[str, ...]) -> None:
+    """Measure how fast it is, in a checkout: `bench --help` lists what."""
+    from cli.benchmarks import run_benchmarks
+
+    run_benchmarks(arguments)
+
+
 commands.add_command(ask)
 commands.add_command(chat)
 

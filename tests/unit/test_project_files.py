@@ -19,6 +19,7 @@ LOCKS = (
     "requirements-build.txt",
     "requirements-containers.txt",
     "requirements-local-model.txt",
+    "requirements-peers.txt",
 )
 VENDORED = [ROOT / "api" / "web" / name for name in ("swagger", "vendor")]
 
@@ -77,6 +78,7 @@ def test_the_locks_hold_what_pyproject_asks_for() -> None:
         ("requirements-build.txt", groups["build"]),
         ("requirements-containers.txt", groups["containers"]),
         ("requirements-local-model.txt", groups["local-model"]),
+        ("requirements-peers.txt", groups["peers"]),
     ):
         versions = _locked(lock)
         requirements = [Requirement(line) for line in wanted]

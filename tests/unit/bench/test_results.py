@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import plot
 from bench.frame import Benchmark, Row, Scope, at_least, at_most
-from bench.page import PAGE, contents, figures, filled
 from bench.results import Result, as_json, machine, read, table
 
 ROWS = [Row("waited", "ms", [9, 1, 2]), Row("stored", "/s", [1234.5]), Row("share", "", [0.5])]
@@ -35,31 +33,11 @@ def test_a_target_without_its_figure_is_an_error(rows: list[Row]) -> None:
         Result.of(BENCHMARK, rows, seconds=3)
 
 
-def _kept(folder: Path, scope: Scope) -> Path:
-    path = folder / "results.json"
-    path.write_text(as_json(machine(), scope, [RESULT]), encoding="utf-8")
-    return path
-
-
 def test_a_results_file_is_read_as_it_was_written(tmp_path: Path) -> None:
-    said, results = read(_kept(tmp_path, Scope(database_url="postgresql+psycopg://user:secret@host/name")))
+    path = tmp_path / "results.json"
+    scope = Scope(database_url="postgresql+psycopg://user:secret@host/name")
+    path.write_text(as_json(machine(), scope, [RESULT]), encoding="utf-8")
+    said, results = read(path)
     assert results == [RESULT]
     assert said["database"] == "postgresql"
     assert "secret" not in str(said)
-
-
-def test_figures_of_a_quick_run_are_not_published(tmp_path: Path) -> None:
-    assert "| `example` | waited | 2 ms |" in figures(_kept(tmp_path, Scope()))
-    with pytest.raises(ValueError, match="quick"):
-        figures(_kept(tmp_path, Scope(quick=True)))
-
-
-def test_a_picture_has_a_bar_for_each_target(tmp_path: Path) -> None:
-    picture = plot.svg(_kept(tmp_path, Scope()))
-    assert picture.count('<rect class="met"') == 1
-    assert picture.count('<rect class="missed"') == 1
-
-
-def test_the_page_tells_what_the_benchmarks_tell() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert filled(page, "benchmarks", contents()) == page
