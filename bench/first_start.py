@@ -59,7 +59,7 @@ async def _url(output: asyncio.StreamReader) -> str:
 async def run(scope: Scope) -> list[Row]:
     """Each run starts twice in a new folder."""
     first, second = [], []
-    for _ in range(scope.runs_of(5)):
+    for _ in range(scope.runs_of(3)):
         with tempfile.TemporaryDirectory(prefix="asyncchat-bench-") as name:
             first.append(await _start(Path(name)))
             second.append(await _start(Path(name)))

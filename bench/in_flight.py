@@ -52,7 +52,7 @@ async def run(scope: Scope) -> list[Row]:
     """A new installation each time, since memory once taken is seldom given back."""
     count = scope.choose(1000, 100)
     ways = {name: functools.partial(_grow, scope, plain=name == "plain", count=count) for name in ("plain", "worker")}
-    found = await in_turn(scope.runs_of(3), ways)
+    found = await in_turn(scope.runs_of(2), ways)
     return [
         Row("plain consumer, memory of each", "MB", [each.each for each in found["plain"]]),
         Row(EACH, "MB", [each.each for each in found["worker"]]),

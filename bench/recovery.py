@@ -46,7 +46,7 @@ async def _kill(installation: Installation, database: Database, scope: Scope) ->
 async def run(scope: Scope) -> list[Row]:
     """A new installation for each kill."""
     found = []
-    for _ in range(scope.runs_of(5)):
+    for _ in range(scope.runs_of(3)):
         async with installed(scope.database_url) as installation, installation.database() as database:
             found.append(await _kill(installation, database, scope))
     return [

@@ -48,7 +48,7 @@ async def _cost(scope: Scope, *, plain: bool) -> float:
 async def run(scope: Scope) -> list[Row]:
     """A new installation each time, so that neither answers what the other was rung for."""
     ways = {name: functools.partial(_cost, scope, plain=name == "plain") for name in ("plain", "worker")}
-    found = await in_turn(scope.runs_of(5), ways)
+    found = await in_turn(scope.runs_of(3), ways)
     return [
         Row("plain consumer, CPU of a reply", "ms", found["plain"]),
         Row(COST, "ms", found["worker"]),

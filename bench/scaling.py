@@ -35,7 +35,7 @@ async def _rate(scope: Scope, *, workers: int) -> float:
 async def run(scope: Scope) -> list[Row]:
     """Twice as many replies for two workers, so that both ways take as long."""
     ways = {name: functools.partial(_rate, scope, workers=count) for name, count in (("one", 1), ("two", 2))}
-    found = await in_turn(scope.runs_of(5), ways)
+    found = await in_turn(scope.runs_of(3), ways)
     return [
         Row("one worker, replies", "/s", found["one"]),
         Row("two workers, replies", "/s", found["two"]),
