@@ -32,6 +32,10 @@ def angle(colour: str) -> float:
     return {"red": 42.4, "violet": 40.6}[colour]  # degrees
 ```
 
+The angle is the one at which $D(i)$ is least:
+
+$$ D(i) = \\pi + 2 i - 4 \\arcsin \\frac{\\sin i}{n} $$
+
 > You see each colour from other drops.
 """
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from playwright.sync_api import BrowserContext, expect
 
 from tests.browser.chat_page import ChatPage
+from tests.browser.conftest import DESKTOP
 from tests.fixtures.up import Up
 
 Ask = Callable[..., str]
@@ -60,6 +61,23 @@ def test_what_the_model_says_is_text(chat: ChatPage, ask: Ask) -> None:
     assert chat.page.evaluate("window.hurt") is None
     attributes = "[...document.querySelectorAll('.prose *')].flatMap(e => [...e.attributes].map(a => a.name))"
     assert not [name for name in chat.page.evaluate(attributes) if name.startswith("on") or name == "style"]
+
+
+def test_formulas_are_set_and_nothing_in_them_runs(chat: ChatPage, ask: Ask) -> None:
+    attacks = (
+        r"$\href{javascript:window.hurt=1}{x}$ $\text{<img src=x onerror=window.hurt=1>}$ $\includegraphics{https://example.org/x}$",
+        r"$\def\a{\a\a}\a$ \( \style{background:url(https://example.org/y)}{x} \) $\rule{9999em}{9999em}$",
+    )
+    shown = "\\[ \\frac{a_1}{b_1} \\]"
+    chat.open(ask("\n\n".join((*attacks, "$\\broken{$", shown, "The end")), model="demo-echo"))
+    chat.finished("The end")
+    expect(chat.answer().locator("math[display=block] mfrac")).to_be_visible()
+    expect(chat.answer().locator("code.formula").last).to_have_text("$\\broken{$")
+    prose = chat.answer().locator(".prose")
+    expect(prose.locator("img, a, [style], [href], script")).to_have_count(0)
+    assert chat.page.evaluate("window.hurt") is None
+    width = chat.page.evaluate("document.documentElement.scrollWidth")
+    assert width == DESKTOP["width"]
 
 
 def test_while_it_is_being_written_it_is_text_too(chat: ChatPage) -> None:

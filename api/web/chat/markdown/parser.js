@@ -1,4 +1,4 @@
-// Markdown as models write it: GitHub's, with every line break kept, and formulas as they are written.
+// Markdown as models write it: GitHub's, with every line break kept, and formulas in TeX, which are left as they are.
 
 import { Marked } from "../../vendor/marked.js";
 

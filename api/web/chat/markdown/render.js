@@ -6,6 +6,7 @@
 import DOMPurify from "../../vendor/dompurify.js";
 import { el, icon } from "../../base/dom.js";
 import { copyText } from "../clipboard.js";
+import { setFormula } from "./formulas.js";
 import { paint } from "./highlight.js";
 import { LINKS, parser } from "./parser.js";
 
@@ -26,6 +27,7 @@ export function rendered(markdown) {
   const fragment = DOMPurify.sanitize(parser.parse(markdown), ALLOWED);
   fragment.querySelectorAll("a").forEach(finishLink);
   fragment.querySelectorAll("pre > code").forEach(finishCode);
+  fragment.querySelectorAll("code.formula").forEach(setFormula);
   fragment.querySelectorAll("input").forEach(finishTick);
   fragment.querySelectorAll("table").forEach((table) => {
     const scroller = el("div", { className: "table-scroller", tabIndex: 0, role: "group", "aria-label": "Table" });
