@@ -92,8 +92,13 @@ class Turn:
 
 
 def title_of(content: str) -> str:
-    """What a conversation is called that begins with this."""
-    return " ".join(content.split())[:TITLE_CHARS].rstrip()
+    """What a conversation is called that begins with this: as many of its words as there is room for."""
+    words = " ".join(content.split())
+    if len(words) <= TITLE_CHARS:
+        return words
+    # No word is cut, unless there is none that ends in the second half.
+    end = words.rfind(" ", TITLE_CHARS // 2, TITLE_CHARS)
+    return f"{words[: TITLE_CHARS - 1 if end < 0 else end]}…"
 
 
 def first_title(connection: Connection, conversation_id: str) -> str | None:

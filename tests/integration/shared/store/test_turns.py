@@ -10,7 +10,7 @@ from shared.database.models import DEFAULT_TENANT, conversations, messages, repl
 from shared.errors import NotFound
 from shared.store import replies as reply_views
 from shared.store import turns
-from shared.store.turns import TITLE_CHARS, Ask, Said
+from shared.store.turns import TITLE_CHARS, Ask, Said, title_of
 from tests.integration.shared.rows import NOW, Tables
 
 ASKED = Ask("Why is the sky blue?", 1, None, "default-model", 30_000)
@@ -57,7 +57,14 @@ def test_the_first_message_gives_the_title(tables: Tables, conversation: str) ->
     tables.ask(conversation, "  Why is\n the sky  blue? " + "x" * 100)
     tables.ask(conversation, "And the grass green?")
     (row,) = tables.rows(conversations)
-    assert row["title"] == ("Why is the sky blue? " + "x" * 100)[:TITLE_CHARS]
+    assert row["title"] == f"{('Why is the sky blue? ' + 'x' * 100)[: TITLE_CHARS - 1]}…"
+
+
+def test_a_title_ends_with_a_word() -> None:
+    long = "Tell me in a few words why the sky is blue and the grass is not, please"
+    assert title_of(long) == "Tell me in a few words why the sky is blue and the grass is…"
+    assert title_of(long[:TITLE_CHARS]) == long[:TITLE_CHARS].rstrip()
+    assert max(len(title_of("x" * n + " " + "y" * 100)) for n in range(1, TITLE_CHARS + 2)) == TITLE_CHARS
 
 
 def test_a_title_that_was_given_stays(tables: Tables) -> None:
