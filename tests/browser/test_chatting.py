@@ -178,6 +178,7 @@ def test_conversations_are_found_by_what_was_said(chat: ChatPage, ask: Ask) -> N
     search = chat.page.get_by_role("searchbox", name="Search conversations")
     search.fill("PENGUIN")
     expect(chat.conversations.get_by_role("link").filter(has_text="penguins")).to_be_visible()
+    expect(chat.conversations.locator("mark").first).to_have_text("penguin")
     expect(chat.conversations.get_by_role("link", name="Something else")).to_have_count(0)
     search.fill("nothing of the kind was ever said")
     expect(chat.page.get_by_text("Nothing was found.")).to_be_visible()

@@ -100,6 +100,24 @@ def test_while_it_is_being_written_it_is_text_too(chat: ChatPage) -> None:
     assert hurt is None
 
 
+def test_the_end_of_an_answer_leaves_what_is_shown_alone(chat: ChatPage) -> None:
+    """What somebody has selected stays selected; only what reads otherwise now is shown anew."""
+    kept = chat.page.evaluate(
+        """async () => {
+          const place = document.querySelector('script[type=module]').src.replace('chat/main.js', '');
+          const { GrowingMarkdown } = await import(place + 'chat/markdown/growing.js');
+          const element = document.createElement('div');
+          const growing = new GrowingMarkdown(element);
+          const text = '# One\\n\\ntwo\\n\\n- three\\n\\n```\\nfour\\n```\\n\\nsee [five]\\n\\n[five]: https://example.org';
+          growing.show(text, { isFinal: false });
+          const before = [...element.children];
+          growing.show(text, { isFinal: true });
+          return [...element.children].map((each, index) => each === before[index]);
+        }"""
+    )
+    assert kept == [True, True, True, True, False]
+
+
 def test_the_policy_forbids_what_the_sanitiser_would_let_through(
     up: Up, new_context: Callable[..., BrowserContext]
 ) -> None:

@@ -47,6 +47,19 @@ export function endWords(reply) {
   return null;
 }
 
+/** A text in pieces, every second of which is one of the words of a search. */
+export function cutAtWords(text, query) {
+  const words = query.split(/\s+/).filter(Boolean);
+  if (!words.length) return [text];
+  const longestFirst = words.sort((one, other) => other.length - one.length).map(literal);
+  return text.split(new RegExp(`(${longestFirst.join("|")})`, "iu"));
+}
+
+/** As a pattern that matches nothing else. */
+function literal(word) {
+  return word.replace(/[$()*+./?[\\\]^{|}]/g, "\\$&");
+}
+
 function secondsUntil(instant, now) {
   return instant ? Math.ceil((Date.parse(instant) - now) / 1000) : 0;
 }

@@ -33,7 +33,7 @@ export class GrowingMarkdown {
     if (isFinal) {
       this.#settled = "";
       this.#tail = [];
-      this.#element.replaceChildren(rendered(text));
+      replaceOthers(this.#element, rendered(text));
     } else {
       this.#grow(text);
     }
@@ -55,4 +55,13 @@ export class GrowingMarkdown {
     this.#tail = [...tail.childNodes];
     this.#element.append(tail);
   }
+}
+
+/** Shows these instead, from the first that differs on: what is selected or scrolled to before it stays so. */
+function replaceOthers(element, fragment) {
+  const [before, after] = [element, fragment].map((parent) => [...parent.childNodes]);
+  const different = after.findIndex((node, index) => !before[index]?.isEqualNode(node));
+  const same = different < 0 ? after.length : different;
+  before.slice(same).forEach((node) => node.remove());
+  element.append(...after.slice(same));
 }

@@ -3,7 +3,7 @@
 import { askForLine, confirmed } from "../../base/dialogs.js";
 import { el, find, focusedIn, iconButton } from "../../base/dom.js";
 import { addressOf } from "../router.js";
-import { dayWords } from "../words.js";
+import { cutAtWords, dayWords } from "../words.js";
 
 const TYPING_MS = 200;
 const UNTITLED = "Untitled";
@@ -61,7 +61,7 @@ export class SidebarView {
           "section",
           {},
           el("h3", {}, day),
-          el("ul", {}, ...items.map((item) => this.#itemElement(item, item.id === openId))),
+          el("ul", {}, ...items.map((item) => this.#itemElement(item, item.id === openId, state.query))),
         ),
       ),
     );
@@ -81,13 +81,13 @@ export class SidebarView {
     return left[Math.min(place, left.length - 1)]?.querySelector("a") ?? this.#element.querySelector('[data-part="search"]');
   }
 
-  #itemElement(item, isOpen) {
+  #itemElement(item, isOpen, query) {
     const title = item.title ?? UNTITLED;
     const link = el(
       "a",
       { href: addressOf(item.id), title, "aria-current": isOpen ? "page" : null, data: { key: `open ${item.id}` } },
-      el("span", { className: "item-title", dir: "auto" }, title),
-      item.match?.field === "message" ? el("span", { className: "snippet", dir: "auto" }, item.match.snippet) : null,
+      el("span", { className: "item-title", dir: "auto" }, ...marked(title, query)),
+      item.match?.field === "message" ? el("span", { className: "snippet", dir: "auto" }, ...marked(item.match.snippet, query)) : null,
     );
     return el(
       "li",
@@ -122,6 +122,11 @@ export class SidebarView {
       this.#onError(error);
     }
   }
+}
+
+/** The text with the words that were searched for. */
+function marked(text, query) {
+  return cutAtWords(text, query).map((piece, index) => (index % 2 ? el("mark", {}, piece) : piece));
 }
 
 function noteOf({ items, query, isLoaded, error }) {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { delayMs } from "../../../../api/web/base/backoff.js";
-import { endWords, waitingWords } from "../../../../api/web/chat/words.js";
+import { cutAtWords, endWords, waitingWords } from "../../../../api/web/chat/words.js";
 
 const NOW = Date.parse("2026-01-31T12:00:00.000Z");
 const QUEUED = { status: "queued", content: "", queue: { next_attempt_at: null } };
@@ -40,4 +40,10 @@ test("tries come less and less often, and never before the server wants them", (
     [300, 600, 1200, 8000],
   );
   assert.equal(delayMs(1, { retryAfterSeconds: 5, random }), 5000);
+});
+
+test("the words of a search are found in any case, whatever they are made of", () => {
+  assert.deepEqual(cutAtWords("Ärger in C++ (and c+)", "c+ ärger C++"), ["", "Ärger", " in ", "C++", " (and ", "c+", ")"]);
+  assert.deepEqual(cutAtWords("[a].*|\\d{2}^$/?", "[a].*|\\d{2}^$/?"), ["", "[a].*|\\d{2}^$/?", ""]);
+  assert.deepEqual(cutAtWords("all of it", "  "), ["all of it"]);
 });
