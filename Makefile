@@ -147,6 +147,7 @@ define install
 			--build-constraints requirements-build.txt -e .; } \
 		|| { sed '/^uv==/,$$d' requirements-build.txt | $(BIN)/python -m pip install --quiet --require-hashes -r /dev/stdin \
 			&& $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .; }
+	@$(BIN)/python -m compileall -q api cli demo_model shared worker
 endef
 
 # An environment with the development tools keeps them.

@@ -1,4 +1,7 @@
-"""The first start: from `asyncchat up` in an empty folder to the first answer, beside the start after that."""
+"""The first start: from `asyncchat up` in an empty folder to the first answer, beside the start after that.
+
+On a busy machine the seconds tell how busy it is, and only the CPU what a start costs.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ import signal
 import tempfile
 import time
 from asyncio.subprocess import PIPE, STDOUT
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 
 from bench.command import run as run_command
 from bench.frame import Benchmark, Row, Scope, at_most
-from bench.installation import READY_SECONDS
+from bench.installation import READY_SECONDS, cpu_seconds, family, proportional_bytes
 from cli.child_commands import child_python_path, python_module
 
 READY = re.compile(rb"is ready on (http://\S+)")
@@ -24,8 +28,16 @@ FIRST = "first start, to the first answer"
 ELSEWHERE = ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
 
 
-async def _start(folder: Path) -> float:
-    """Seconds from the command to the first answered message."""
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Seconds from the command to the first answered message, of the clock and of CPU, and the memory of all then."""
+
+    seconds: float
+    cpu_seconds: float
+    megabytes: float
+
+
+async def _start(folder: Path) -> _Start:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCCHAT_")}
     environment = {name: value for name, value in kept.items() if name not in ELSEWHERE}
     environment["PYTHONPATH"] = child_python_path()
@@ -41,7 +53,9 @@ async def _start(folder: Path) -> float:
         took = time.perf_counter() - began
         if answer.json()["live_replies"]:
             raise TimeoutError("the first message was not answered")
-        return took
+        pids = family(process.pid)
+        cpu = sum(cpu_seconds(pid, with_ended=True) for pid in pids)
+        return _Start(took, cpu, sum(map(proportional_bytes, pids)) / 1e6)
     finally:
         process.send_signal(signal.SIGTERM)
         await process.communicate()
@@ -63,7 +77,13 @@ async def run(scope: Scope) -> list[Row]:
         with tempfile.TemporaryDirectory(prefix="asyncchat-bench-") as name:
             first.append(await _start(Path(name)))
             second.append(await _start(Path(name)))
-    return [Row(FIRST, "s", first), Row("second start, to the first answer", "s", second)]
+    return [
+        Row(FIRST, "s", [each.seconds for each in first]),
+        Row("second start, to the first answer", "s", [each.seconds for each in second]),
+        Row("first start, CPU of all processes", "s", [each.cpu_seconds for each in first]),
+        Row("second start, CPU of all processes", "s", [each.cpu_seconds for each in second]),
+        Row("memory of all processes", "MB", [each.megabytes for each in first]),
+    ]
 
 
 BENCHMARK = Benchmark(

@@ -71,7 +71,7 @@ def api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
 @commands.command()
 @click.option("--slots", type=click.IntRange(1, 10_000), help="Answers at once.  [default: ASYNCCHAT_SLOTS or 200]")
 def worker(slots: int | None) -> None:
-    """Run one worker alone: a stock Celery worker."""
+    """Run one worker alone: what `celery -A worker.app worker -P threads` runs."""
     from cli.roles import run_worker
 
     run_worker(slots)

@@ -6,6 +6,7 @@ import os
 import sys
 
 from shared.errors import AsyncChatError
+from shared.interpreter import loading
 
 
 def bring_up_to_date(database_url: str) -> str:
@@ -14,8 +15,9 @@ def bring_up_to_date(database_url: str) -> str:
     Raises:
         AsyncChatError: the database cannot be opened or migrated.
     """
-    from shared.database.engine import parse_url
-    from shared.database.schema import migrate
+    with loading():
+        from shared.database.engine import parse_url
+        from shared.database.schema import migrate
 
     named = parse_url(database_url).render_as_string()  # With *** for a password.
     try:

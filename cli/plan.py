@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cli.child_commands import celery_worker_arguments, child_python_path, python_module
+from cli.child_commands import child_python_path, python_module
 from cli.child_process import Program
 from cli.embedded_valkey import EmbeddedValkey, find_binary
 from cli.local_model import is_loaded
@@ -66,7 +66,7 @@ class Plan:
             yield replace(self._program("valkey", self.valkey.command(), VALKEY), repair=self.valkey.repair)
         for number in range(1, self.workers + 1):
             name = f"worker-{number}"
-            command = python_module("cli.gated_celery", str(gate_fd), *celery_worker_arguments(node=name))
+            command = python_module("cli.celery_worker", str(gate_fd), name)
             program = self._program(name, command, WORKER, pass_fds=(gate_fd,))
             yield replace(program, environment=self.environment | self._metrics_port(number))
         address = ("--host", self.host, "--port", str(self.port))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from importlib import import_module
 
-from cli.child_commands import celery_worker_arguments, child_python_path, python_module
 from cli.file_limit import raise_file_limit
 from cli.ports import check_can_listen
 from cli.start_gate import pass_gate
 from shared.errors import SettingsError
+from shared.interpreter import loading
 from shared.settings import get_settings
 
 # Waiting clients are answered or cut off within this when the gateway is stopped.
@@ -34,12 +33,13 @@ def run_api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
     # Who may use the server depends on who can reach it.
     os.environ["ASYNCCHAT_HOST"] = host
     get_settings.cache_clear()
-    import uvicorn
+    with loading():
+        import uvicorn
 
-    from api.http_protocol import bounded_http
+        from api.http_protocol import bounded_http
 
-    if gate_fd is not None:
         import_module("api.app")
+    if gate_fd is not None:
         pass_gate(gate_fd)
     uvicorn.run(
         "api.app:create_app",
@@ -59,7 +59,7 @@ def run_api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
 
 
 def run_worker(slots: int | None) -> None:
-    """Become a stock Celery worker.
+    """Be a Celery worker until stopped.
 
     Raises:
         SettingsError: a setting is wrong, or none says which model service to ask.
@@ -70,7 +70,6 @@ def run_worker(slots: int | None) -> None:
             "no model service is configured: set OPENAI_API_KEY (or OPENAI_BASE_URL for another service) in the "
             "environment or in .env, or write a models.toml; `asyncchat up` runs a demo model that needs neither"
         )
-    command = python_module("celery", *celery_worker_arguments(slots))
-    os.environ["PYTHONPATH"] = child_python_path()
-    sys.stdout.flush()
-    os.execv(command[0], command)  # noqa: S606 - our own interpreter
+    from cli import celery_worker
+
+    celery_worker.run(slots)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from shared.database import postgresql
@@ -16,6 +16,13 @@ from shared.errors import SettingsError
 # The newest migration. A constant, so that a gateway need not load the migration tool to check it.
 HEAD = "0013"
 _MIGRATIONS = Path(__file__).parent / "migrations"
+# Where the migration tool notes down how far it has come, as it makes it.
+_alembic_version = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32)),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 def migrate(database_url: str) -> None:
@@ -24,13 +31,8 @@ def migrate(database_url: str) -> None:
     Raises:
         SettingsError: the database cannot be opened.
     """
-    from alembic import command  # Takes a quarter of a second to import, and only this function needs it.
-    from alembic.config import Config
-
     url = parse_url(database_url)
     path = sqlite_path(url)
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     lock = FileLock(path) if path else None
     try:
         with lock.held() if lock else nullcontext():
@@ -39,13 +41,47 @@ def migrate(database_url: str) -> None:
             with open_engine(url, read_only=False).begin() as connection:
                 if not path:
                     postgresql.hold_off_other_migrations(connection)
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                _bring_to_head(connection)
     except DBAPIError as error:
         raise SettingsError(f"cannot migrate the database: {first_line(error)}") from None
     finally:
         if lock:
             lock.close()
+
+
+def _bring_to_head(connection: Connection) -> None:
+    """An empty database gets today's tables at once: a first start need not go through all that ever was.
+
+    A test holds both ways equal to the letter.
+    """
+    found = version(connection)
+    if found == HEAD:
+        return
+    if found is None and not inspect(connection).get_table_names():
+        create(connection)
+    else:
+        upgrade(connection)
+
+
+def create(connection: Connection) -> None:
+    """Makes all tables in an empty database."""
+    import shared.database.search_tables  # noqa: F401  Its tables belong to the metadata.
+    from shared.database.models import metadata
+
+    metadata.create_all(connection, checkfirst=False)
+    _alembic_version.create(connection)
+    connection.execute(_alembic_version.insert().values(version_num=HEAD))
+
+
+def upgrade(connection: Connection) -> None:
+    """Goes through the migrations that this database has not seen yet."""
+    from alembic import command  # Takes a tenth of a second to import, and only this function needs it.
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def version(connection: Connection) -> str | None:

@@ -115,7 +115,8 @@ def test_every_vendored_licence_is_in_the_wheel() -> None:
 def test_every_decision_is_in_the_list_by_its_number_and_heading() -> None:
     folder = ROOT / "docs" / "decisions"
     records = sorted(folder.glob("0*.md"))
-    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    numbers = [int(record.name[:4]) for record in records]
+    assert numbers == sorted(set(numbers))
     listed = [line for line in (folder / "README.md").read_text().splitlines() if re.match(r"\d+\. ", line)]
     headings = [record.read_text().partition("\n")[0].removeprefix("# ").split(". ", 1) for record in records]
     assert listed == [

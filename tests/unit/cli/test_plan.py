@@ -68,7 +68,7 @@ def test_webhooks_may_go_to_this_machine_while_nobody_else_may_come_in(
 def test_every_worker_has_a_name_of_its_own(tmp_path: Path) -> None:
     plan = _plan(tmp_path, workers=3)
     nodes = [program.command[-1] for program in plan.programs(0) if program.name.startswith("worker")]
-    assert nodes == ["worker-1@%h", "worker-2@%h", "worker-3@%h"]
+    assert nodes == ["worker-1", "worker-2", "worker-3"]
 
 
 def test_every_worker_shows_its_metrics_on_a_port_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
