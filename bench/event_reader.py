@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Event = tuple[str, str]
+# What they tell stands in the place of all that was told before: another try, or the state where some was missed.
+INSTEAD = ("reply.restarted", "snapshot")
 
 
 @asynccontextmanager
@@ -51,23 +53,26 @@ class Told:
 
 
 async def told(url: str, body: object) -> Told:
-    """Posts there and reads to the end, in this project's events or in OpenAI's chunks."""
+    """Posts there and reads to the end, in this project's events, as docs/api.md has them read, or OpenAI's chunks."""
     began = time.perf_counter()
     first_ms = 0.0
     pieces: list[str] = []
     async with opened(url, body) as events:
         async for name, data in events:
+            if name in INSTEAD:
+                pieces.clear()
             piece = _piece(name, data)
-            if piece and not pieces:
+            if piece and not first_ms:
                 first_ms = 1000 * (time.perf_counter() - began)
-            if piece:
-                pieces.append(piece)
+            pieces.append(piece)
     return Told(first_ms, 1000 * (time.perf_counter() - began), "".join(pieces))
 
 
 def _piece(name: str, data: str) -> str:
     if name == "reply.delta":
         return str(json.loads(data)["text"])
+    if name == "snapshot":
+        return str(json.loads(data)["reply"]["content"] or "")
     if name or not data.startswith("{"):
         return ""
     chunk: dict[str, Any] = json.loads(data)

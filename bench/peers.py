@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import httpx2
+
 from bench import litellm, textbook
 from bench.accept import CONNECTIONS, UNBOUNDED, Posted, paths_of, post
 from bench.asking import Ask
@@ -29,12 +31,14 @@ IDLE_MODEL = "demo-100ms"
 WARM_UP = 5
 # How often a client of the textbook service looks: nearly always where it is alone, as clients do where it is not.
 POLL_ALONE_SECONDS, POLL_SECONDS = 0.01, 1.0
+# Far more than the slowest takes.
 WITHIN_SECONDS = 180.0
+UNANSWERED = Told(1000 * WITHIN_SECONDS, 1000 * WITHIN_SECONDS, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """What came of many who asked at once: the answers of those who got one, and CPU in milliseconds for each."""
+    """What came of many who asked at once, the share of exact answers, and CPU in milliseconds for each."""
 
     told: Sequence[Told]
     exact: float
@@ -121,12 +125,13 @@ async def _alone(contenders: Sequence[Contender], *, asks: int, runs: int) -> li
 
 
 async def _crowd(contender: Contender, ask: Ask, *, asked: int, text: str) -> Crowd:
-    """So many questions at once. One that gets no answer is one that is not exact."""
+    """So many questions at once. One that gets no answer took all the time there is, and is not exact."""
     before = contender.cpu_seconds()
-    async with asyncio.timeout(WITHIN_SECONDS):
-        answers = await asyncio.gather(*(ask(None) for _ in range(asked)), return_exceptions=True)
+    answers = await asyncio.gather(
+        *(asyncio.wait_for(ask(None), WITHIN_SECONDS) for _ in range(asked)), return_exceptions=True
+    )
     spent = contender.cpu_seconds() - before
-    told = [each for each in answers if isinstance(each, Told)]
+    told = [each if isinstance(each, Told) else UNANSWERED for each in answers]
     return Crowd(told, sum(each.text == text for each in told) / asked, 1000 * spent / asked)
 
 
@@ -162,12 +167,16 @@ async def _at_once(contenders: Sequence[Contender], *, asked: int, runs: int) ->
 
 
 async def _saturated(contenders: Sequence[Contender], *, answers: int, runs: int) -> list[Row]:
-    """Not streamed, from a model that answers at once."""
+    """Not streamed, from a model that answers at once. Whoever does not get through has a rate of nothing."""
 
     async def rate(contender: Contender) -> float:
         began = time.perf_counter()
-        async with asyncio.timeout(WITHIN_SECONDS):
-            await contender.answers(answers)
+        try:
+            async with asyncio.timeout(WITHIN_SECONDS):
+                await contender.answers(answers)
+        except (TimeoutError, httpx2.HTTPError) as error:
+            print(f"{contender.name} did not make all of {answers} answers: {error!r}", flush=True)
+            return 0.0
         return answers / (time.perf_counter() - began)
 
     found = await in_turn(runs, {each.name: functools.partial(rate, each) for each in contenders})
