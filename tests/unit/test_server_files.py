@@ -64,3 +64,9 @@ def test_nginx_waits_longer_and_takes_more_than_the_gateway() -> None:
     fields = Settings.model_fields
     assert int(_nginx("proxy_read_timeout").removesuffix("s")) > fields["max_wait_seconds"].default
     assert int(_nginx("client_max_body_size").removesuffix("m")) * 2**20 > fields["max_body_bytes"].default
+
+
+def test_nginx_leaves_no_gateway_alone() -> None:
+    """It trusts one again only after a request to it has ended, which may be a long wait."""
+    servers = re.findall(r"^\s*server 127\.0\.0\.1:\d+(.*);$", NGINX.read_text(), re.MULTILINE)
+    assert servers == [" max_fails=0"] * 2
