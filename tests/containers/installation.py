@@ -74,10 +74,14 @@ class Installation:
         found: list[dict[str, Any]] = json.loads(next(filter(None, answers), "[]"))
         return found
 
+    def workers(self) -> list[dict[str, Any]]:
+        """The workers, as the gateway tells them. A command in a container would take a Python, and its time."""
+        found = self.http.get("/workers/").json()["data"]
+        return [process for process in found if process["role"] == "worker"]
+
     def worker_ids(self) -> dict[str, str]:
         """The worker that runs on each host, that is, in each container."""
-        rows = self.rows("select host, id from workers where id like 'worker%'")
-        return {row["host"]: row["id"] for row in rows}
+        return {worker["host"]: worker["id"] for worker in self.workers()}
 
     def exit_codes(self, service: str) -> list[int]:
         """Those of the service's containers; 0 also while one runs."""
