@@ -32,7 +32,7 @@ from shared.version import version
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it carries no types
 
 SHORT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-LONG_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+LONG_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 60, 120, 300, 600)
 
 BUILD = Gauge("asyncchat_build_info", "The version that runs, and as what.", ["version", "role"])
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
+from prometheus_client import REGISTRY
 
 from api.problems import CATALOGUE
 from tests.fixtures.monitoring import ROOT, alerts, dashboard, metric_names
@@ -41,6 +43,17 @@ def test_alerts_name_codes_that_there_are() -> None:
     (expression,) = (rule["expr"] for rule in alerts() if rule["alert"] == "ClientsRefused")
     (codes,) = re.findall(r'code=~"([^"]+)"', expression)
     assert set(codes.split("|")) <= set(CATALOGUE)
+
+
+def test_a_bound_of_an_alert_is_one_of_its_histogram() -> None:
+    """Between two of them Prometheus guesses: what takes eleven seconds may then be told as thirty."""
+    for module in ("api.metrics", "worker.metrics"):
+        import_module(module)
+    quantile = re.compile(r"histogram_quantile\(.*\b(\w+)_bucket\b.* > (\d+)", re.DOTALL)
+    found = {name: float(bound) for rule in alerts() for name, bound in quantile.findall(rule["expr"])}
+    assert len(found) == 3
+    for name, bound in found.items():
+        assert bound in REGISTRY._names_to_collectors[name]._upper_bounds, name  # type: ignore[attr-defined]
 
 
 def test_the_jobs_are_called_as_the_rules_and_the_dashboard_expect() -> None:
