@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.dependencies import resources_of
 from api.json_route import JsonRoute
-from api.routes.documentation import Documented
+from api.routes.documentation import Documented, problems
 from shared.observability import metrics
 
 METRICS_PATH = "/metrics"
@@ -19,6 +19,7 @@ _ANSWER: Documented = {
         "description": "The metrics of this gateway, in Prometheus's text format",
         "content": {"text/plain": {"schema": {"type": "string"}}},
     },
+    **problems("unauthorized", "forbidden"),
 }
 
 router = APIRouter(route_class=JsonRoute, tags=["Health"])

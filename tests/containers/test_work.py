@@ -111,23 +111,47 @@ def test_everything_is_there_again_after_down_and_up(installation: Installation)
     installation.assert_each_answered_once([asked], seconds=0)
 
 
-def test_a_backup_is_restored_as_the_page_of_operations_says(installation: Installation, tmp_path: Path) -> None:
+DUMP = "/var/lib/postgresql/chat.dump"
+
+
+def _save(installation: Installation, saved: Path) -> None:
     """Each command is the page's own."""
-    if not installation.has_sqlite:
-        pytest.skip("PostgreSQL has programs of its own")
-    before, saved = installation.ask("demo"), tmp_path / "chat-backup.db"
+    if installation.has_sqlite:
+        installation.execute("api", "asyncchat", "backup", "/data/backup.db")
+        installation.compose("cp", "api:/data/backup.db", str(saved))
+        installation.execute("api", "rm", "/data/backup.db")
+        saved.chmod(0o644)
+    else:
+        dump = ("pg_dump", "--username=asyncchat", "--format=custom", f"--file={DUMP}", "asyncchat")
+        installation.execute("postgres", *dump)
+        installation.compose("cp", f"postgres:{DUMP}", str(saved))
+        installation.execute("postgres", "rm", DUMP)
+
+
+def _restore(installation: Installation, saved: Path) -> None:
+    """Each command is the page's own."""
+    if installation.has_sqlite:
+        mounted = f"{saved}:/backup.db:ro"
+        installation.compose(
+            *("run", "--rm", "-T", "--no-deps", "--volume", mounted, "api", "asyncchat", "restore", "/backup.db")
+        )
+    else:
+        installation.compose("cp", str(saved), f"postgres:{DUMP}")
+        installation.execute("postgres", "dropdb", "--username=asyncchat", "--force", "asyncchat")
+        installation.execute("postgres", "createdb", "--username=asyncchat", "asyncchat")
+        restore = ("pg_restore", "--username=asyncchat", "--exit-on-error", "--single-transaction")
+        installation.execute("postgres", *restore, "--dbname=asyncchat", DUMP)
+        installation.execute("postgres", "rm", DUMP)
+
+
+def test_a_backup_is_restored_as_the_page_of_operations_says(installation: Installation, tmp_path: Path) -> None:
+    before, saved = installation.ask("demo"), tmp_path / "chat-backup"
     installation.assert_each_answered_once([before])
-    installation.execute("api", "asyncchat", "backup", "/data/backup.db")
-    installation.compose("cp", "api:/data/backup.db", str(saved))
-    installation.execute("api", "rm", "/data/backup.db")
-    saved.chmod(0o644)
+    _save(installation, saved)
     after = installation.ask("demo")
     installation.assert_each_answered_once([after])
     installation.compose("stop", "api", "worker")
-    mounted = f"{saved}:/backup.db:ro"
-    installation.compose(
-        *("run", "--rm", "-T", "--no-deps", "--volume", mounted, "api", "asyncchat", "restore", "/backup.db")
-    )
+    _restore(installation, saved)
     installation.execute("redis", "redis-cli", "flushall")
     installation.up(workers=WORKERS)
     installation.assert_each_answered_once([before], seconds=0)
