@@ -7,8 +7,8 @@ statement of its own is most of what that costs.
 from __future__ import annotations
 
 import asyncio
-
-from sqlalchemy import RowMapping
+from collections.abc import Mapping
+from typing import Any
 
 from shared.database.access import Database
 from shared.errors import NotFound
@@ -17,7 +17,7 @@ from shared.store import replies
 # The last of a statement waits for the first; this many take a few milliseconds.
 MOST_AT_ONCE = 100
 
-_Asked = tuple[str, asyncio.Future[RowMapping | None]]
+_Asked = tuple[str, asyncio.Future[Mapping[str, Any] | None]]
 
 
 class ReplyReader:
@@ -28,14 +28,14 @@ class ReplyReader:
         self._asked: list[_Asked] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def read(self, tenant_id: str, reply_id: str) -> RowMapping:
+    async def read(self, tenant_id: str, reply_id: str) -> Mapping[str, Any]:
         """The reply as it is now, with the `version` of its conversation.
 
         Raises:
             NotFound: the tenant has no such reply.
             StorageUnavailable: the database did not answer.
         """
-        found: asyncio.Future[RowMapping | None] = asyncio.get_running_loop().create_future()
+        found: asyncio.Future[Mapping[str, Any] | None] = asyncio.get_running_loop().create_future()
         self._asked.append((reply_id, found))
         if self._task is None:
             self._task = asyncio.create_task(self._read_all(), name="replies that are asked for")

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
-from shared.database import postgresql
+from shared.database import driver, postgresql
 from shared.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ def open_engine(url: URL, *, read_only: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
+        driver.execute(connection, begin)
 
     return engine
 

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, func, select
 from sqlalchemy.exc import DBAPIError
 
+from shared.database import driver
+
 DRIVER = "postgresql+psycopg"
 
 # A call of a batch that waits this long for a row's lock is put aside and run alone, so that a batch holds up nobody
@@ -57,7 +59,7 @@ def with_driver(url: URL) -> URL:
 
 def shorten_lock_timeout(connection: Connection) -> None:
     """For the transaction of a batch."""
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BATCH_LOCK_TIMEOUT}'")
+    driver.execute(connection, f"SET LOCAL lock_timeout = '{BATCH_LOCK_TIMEOUT}'")
 
 
 def is_lock_timeout(error: BaseException) -> bool:

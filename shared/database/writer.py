@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError, SQLAlchemyError
 
-from shared.database import postgresql
+from shared.database import driver, postgresql
 from shared.database.engine import first_line
 from shared.database.file_lock import FileLock
 from shared.errors import OutcomeUnknown, StorageBusy, StorageError, StorageUnavailable
@@ -220,18 +220,18 @@ def _run_in_savepoint(connection: Connection, call: _Call) -> None:
     A database that has thrown away the whole transaction (a full disk, a lost connection) has no savepoint to go back
     to: that error leaves here and fails the batch, by its own name.
     """
-    connection.exec_driver_sql("SAVEPOINT call")
+    driver.execute(connection, "SAVEPOINT call")
     try:
         call.result = call.function(connection, *call.arguments, **call.keywords)
     except Exception as error:
         try:
-            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT call")
+            driver.execute(connection, "ROLLBACK TO SAVEPOINT call")
         except SQLAlchemyError as gone:
             raise (error if isinstance(error, DBAPIError) else gone) from None
         if postgresql.is_conflict(error):
             raise  # The whole transaction is lost.
         call.error = _PUT_ASIDE if postgresql.is_lock_timeout(error) else _translate(error)
-    connection.exec_driver_sql("RELEASE SAVEPOINT call")
+    driver.execute(connection, "RELEASE SAVEPOINT call")
 
 
 def _translate(error: BaseException) -> BaseException:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Integer, RowMapping, bindparam, case, select,
 
 from shared.clock import day_of
 from shared.database.models import attempts
+from shared.database.prepared import Prepared
 from shared.ending import NOTHING_SENT, Failure, Sent, Usage
 from shared.reply_status import AttemptOutcome, ReplyStatus
 
@@ -16,7 +17,7 @@ _OF_REPLY = select(attempts).where(attempts.c.reply_id == bindparam("of_reply"))
 
 
 _THIS = (attempts.c.reply_id == bindparam("of_reply"), attempts.c.attempt == bindparam("of_attempt"))
-_CLOSE = (
+_CLOSE = Prepared(
     update(attempts)
     # A try ends once, and so its usage counts once, whoever ends it.
     .where(*_THIS, attempts.c.ended_at.is_(None))
@@ -74,8 +75,8 @@ def close(
     sent: Sent = NOTHING_SENT,
 ) -> None:
     """Records how a try went, what it cost and what the reply has come to by it."""
-    connection.execute(
-        _CLOSE,
+    _CLOSE.run(
+        connection,
         {
             "of_reply": reply_id,
             "of_attempt": attempt,

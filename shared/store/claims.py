@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, exists, func, insert, null, select, tuple_, update
 
 from shared.database.models import attempts, conversations, is_live, is_queued, replies
+from shared.database.prepared import Prepared
 from shared.reply_status import ReplyStatus
 from shared.room import AnyRoom, Place, Room
 from shared.store import conversations as conversation_rows
@@ -93,15 +94,15 @@ _is_due = (
     & replies.c.stop_requested.is_(None)
     & ~IS_BLOCKED
 )
-_DUE = (
+_due_replies = (
     select(replies.c.id, replies.c.conversation_id, replies.c.model, replies.c.next_route)
     .where(_is_due)
     .order_by(replies.c.available_at, replies.c.id)
     .limit(bindparam("limit"))
 )
-_DUE_IN = select(replies.c.id).where(replies.c.conversation_id == bindparam("of_conversation"), _is_due)
+_DUE_IN = Prepared(select(replies.c.id).where(replies.c.conversation_id == bindparam("of_conversation"), _is_due))
 _DUE_SINCE = select(replies.c.available_at).where(_is_due).order_by(replies.c.available_at, replies.c.id).limit(1)
-_CLAIM = (
+_CLAIM = Prepared(
     update(replies)
     .where(replies.c.id.in_(bindparam("reply_ids", expanding=True)), _is_due)
     .values(
@@ -120,18 +121,30 @@ _CLAIM = (
     .returning(replies)
 )
 # On PostgreSQL a claim waits for no other's lock: what somebody holds, or whose conversation, is left for later.
-_DUE_LOCKED = _DUE.join(conversations, conversations.c.id == replies.c.conversation_id).with_for_update(
+_due_locked = _due_replies.join(conversations, conversations.c.id == replies.c.conversation_id).with_for_update(
     skip_locked=True, of=[conversations, replies]
 )
-_DUE_OF_TENANT_LOCKED = _DUE_LOCKED.where(replies.c.tenant_id == bindparam("of_tenant"))
 
 
-def _unless_shut(query: Select[Any]) -> Select[Any]:
-    return query.where(tuple_(replies.c.model, replies.c.next_route).not_in(bindparam("shut", expanding=True)))
+class _Due:
+    """A query for what is due."""
+
+    def __init__(self, query: Select[Any]) -> None:
+        self._whole = Prepared(query)
+        # The same where some models have no place now: what waits for them is left for later, whoever is ahead.
+        shut = tuple_(replies.c.model, replies.c.next_route).in_(bindparam("shut", expanding=True))
+        self._unless_shut = Prepared(query.where(~shut))
+
+    def read(self, connection: Connection, shut: Sequence[tuple[str, int]], values: Mapping[str, Any]) -> list[Any]:
+        """What it finds that is not for a model in `shut`."""
+        if shut:
+            return self._unless_shut.all(connection, {**values, "shut": shut})
+        return self._whole.all(connection, values)
 
 
-# The same where some models have no place now: what waits for them is left for later, whoever is ahead.
-_OPEN = {query: _unless_shut(query) for query in (_DUE, _DUE_LOCKED, _DUE_OF_TENANT_LOCKED)}
+_DUE = _Due(_due_replies)
+_DUE_LOCKED = _Due(_due_locked)
+_DUE_OF_TENANT_LOCKED = _Due(_due_locked.where(replies.c.tenant_id == bindparam("of_tenant")))
 # Each tenant that has queued replies, from one to the next through the index, however many replies each has.
 _first = (
     select(func.min(replies.c.tenant_id).label("tenant_id")).where(is_queued(replies)).cte("tenants", recursive=True)
@@ -143,16 +156,18 @@ _next = (
     .scalar_subquery()
 )
 _tenants = _first.union_all(select(_next).where(_first.c.tenant_id.is_not(None)))
-_TENANTS = select(_tenants.c.tenant_id).where(_tenants.c.tenant_id.is_not(None))
-_STARTED = insert(attempts)
-_OF_CONVERSATIONS = select(conversations.c.id, conversations.c.instructions, conversations.c.end_user).where(
-    conversations.c.id.in_(bindparam("conversation_ids", expanding=True))
+_TENANTS = Prepared(select(_tenants.c.tenant_id).where(_tenants.c.tenant_id.is_not(None)))
+_STARTED = Prepared(insert(attempts))
+_OF_CONVERSATIONS = Prepared(
+    select(conversations.c.id, conversations.c.instructions, conversations.c.end_user).where(
+        conversations.c.id.in_(bindparam("conversation_ids", expanding=True))
+    )
 )
 
 
 def has_due(connection: Connection, *, now: int, shut: Sequence[tuple[str, int]] = ()) -> bool:
     """Whether any reply could be claimed that is not `shut`. It takes no lock, so an idle worker writes nothing."""
-    return bool(_read(connection, _DUE, shut, {"now": now, "limit": 1}))
+    return bool(_DUE.read(connection, shut, {"now": now, "limit": 1}))
 
 
 def due_since(connection: Connection, *, now: int) -> int | None:
@@ -163,7 +178,7 @@ def due_since(connection: Connection, *, now: int) -> int | None:
 
 def due_in(connection: Connection, conversation_id: str, *, now: int) -> list[str]:
     """The replies of the conversation that could be claimed: those of its next turn."""
-    return list(connection.execute(_DUE_IN, {"of_conversation": conversation_id, "now": now}).scalars())
+    return _DUE_IN.scalars(connection, {"of_conversation": conversation_id, "now": now})
 
 
 def claim(
@@ -194,26 +209,18 @@ def claim(
 
 def _due(connection: Connection, *, limit: int, now: int, shut: Sequence[tuple[str, int]]) -> Sequence[Row[Any]]:
     """Due replies, with their conversations locked: of each tenant about as many, then whatever is due longest."""
-    tenants = list(connection.execute(_TENANTS).scalars())
+    tenants = _TENANTS.scalars(connection, {})
     found: dict[str, Row[Any]] = {}
     if len(tenants) > 1:
         random.shuffle(tenants)
         share = max(1, limit // len(tenants))
         for tenant_id in tenants[:limit]:
             own = {"now": now, "limit": share, "of_tenant": tenant_id}
-            found |= {row.id: row for row in _read(connection, _DUE_OF_TENANT_LOCKED, shut, own)}
+            found |= {row.id: row for row in _DUE_OF_TENANT_LOCKED.read(connection, shut, own)}
     if tenants and len(found) < limit:
-        oldest = _read(connection, _DUE_LOCKED, shut, {"now": now, "limit": limit})
+        oldest = _DUE_LOCKED.read(connection, shut, {"now": now, "limit": limit})
         found |= {row.id: row for row in oldest if row.id not in found}
     return list(found.values())[:limit]
-
-
-def _read(
-    connection: Connection, query: Select[Any], shut: Sequence[tuple[str, int]], values: Mapping[str, Any]
-) -> Sequence[Row[Any]]:
-    if shut:
-        return connection.execute(_OPEN[query], {**values, "shut": list(shut)}).all()
-    return connection.execute(query, values).all()
 
 
 def _take(
@@ -224,10 +231,8 @@ def _take(
         return []
     conversation_ids = sorted({row.conversation_id for row in found})
     conversation_rows.bump(connection, conversation_ids)
-    taken = connection.execute(
-        _CLAIM, {"reply_ids": [row.id for row in found], "by_worker": worker_id, "now": now}
-    ).all()
-    of = {row.id: row for row in connection.execute(_OF_CONVERSATIONS, {"conversation_ids": conversation_ids})}
+    taken = _CLAIM.all(connection, {"reply_ids": [row.id for row in found], "by_worker": worker_id, "now": now})
+    of = {row.id: row for row in _OF_CONVERSATIONS.all(connection, {"conversation_ids": conversation_ids})}
     claims = [
         Claim.of_row(
             row,
@@ -242,20 +247,19 @@ def _take(
 
 
 def _record_starts(connection: Connection, claims: Sequence[Claim], *, worker_id: str, now: int) -> None:
-    rows = [
-        {
-            "reply_id": claim.reply_id,
-            "attempt": claim.attempt,
-            "tenant_id": claim.tenant_id,
-            "worker_id": worker_id,
-            "model": claim.model,
-            "key_id": claim.key_id,
-            "end_user": claim.end_user,
-            "upstream": claim.place.upstream if claim.place else None,
-            "upstream_model": claim.place.model if claim.place and claim.place.upstream else None,
-            "started_at": now,
-        }
-        for claim in claims
-    ]
-    if rows:
-        connection.execute(_STARTED, rows)
+    for claim in claims:
+        _STARTED.run(
+            connection,
+            {
+                "reply_id": claim.reply_id,
+                "attempt": claim.attempt,
+                "tenant_id": claim.tenant_id,
+                "worker_id": worker_id,
+                "model": claim.model,
+                "key_id": claim.key_id,
+                "end_user": claim.end_user,
+                "upstream": claim.place.upstream if claim.place else None,
+                "upstream_model": claim.place.model if claim.place and claim.place.upstream else None,
+                "started_at": now,
+            },
+        )

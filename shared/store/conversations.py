@@ -16,37 +16,45 @@ from sqlalchemy import (
 )
 
 from shared.database.models import conversations
+from shared.database.prepared import Prepared
 
 Order = Literal["asc", "desc"]
 # `ephemeral` ones are kept for as long as their answer is fetched, and shown in no list.
 Kind = Literal["chat", "ephemeral"]
 
-_INSERT = insert(conversations)
-_BY_ID = select(conversations).where(
-    conversations.c.tenant_id == bindparam("tenant_id"), conversations.c.id == bindparam("conversation_id")
+_INSERT = Prepared(insert(conversations))
+_BY_ID = Prepared(
+    select(conversations).where(
+        conversations.c.tenant_id == bindparam("tenant_id"), conversations.c.id == bindparam("conversation_id")
+    )
 )
-_TOUCH = (
+_TOUCH = Prepared(
     update(conversations)
     .where(conversations.c.id == bindparam("conversation_id"))
     .values(version=conversations.c.version + 1, updated_at=bindparam("now"))
     .returning(conversations.c.next_turn)
 )
-_BUMP = (
+_BUMP = Prepared(
     update(conversations)
     .where(conversations.c.id.in_(bindparam("conversation_ids", expanding=True)))
     .values(version=conversations.c.version + 1)
+)
+_VERSION = Prepared(select(conversations.c.version).where(conversations.c.id == bindparam("conversation_id")))
+_VERSIONS = Prepared(
+    select(conversations.c.id, conversations.c.version).where(
+        conversations.c.id.in_(bindparam("conversation_ids", expanding=True))
+    )
 )
 
 
 def create(connection: Connection, values: Mapping[str, Any]) -> None:
     """Inserts one conversation; `values` has every column that has no default."""
-    connection.execute(_INSERT, dict(values))
+    _INSERT.run(connection, values)
 
 
-def get(connection: Connection, tenant_id: str, conversation_id: str) -> RowMapping | None:
+def get(connection: Connection, tenant_id: str, conversation_id: str) -> Mapping[str, Any] | None:
     """The conversation, or None if the tenant has no such one."""
-    found = connection.execute(_BY_ID, {"tenant_id": tenant_id, "conversation_id": conversation_id})
-    return found.mappings().one_or_none()
+    return _BY_ID.mapping(connection, {"tenant_id": tenant_id, "conversation_id": conversation_id})
 
 
 def page(
@@ -118,29 +126,22 @@ def touch(connection: Connection, conversation_id: str, *, now: int) -> int | No
 
     Returns its last turn, or None if it is gone.
     """
-    next_turn = connection.execute(_TOUCH, {"conversation_id": conversation_id, "now": now}).scalar_one_or_none()
+    next_turn: int | None = _TOUCH.scalar(connection, {"conversation_id": conversation_id, "now": now})
     return None if next_turn is None else next_turn - 1
 
 
 def bump(connection: Connection, conversation_ids: Collection[str]) -> None:
     """Records a change of status, which does not move the conversations up in the list."""
-    connection.execute(_BUMP, {"conversation_ids": sorted(conversation_ids)})
-
-
-# Prepared: every wake of a waiting client reads one, and building the statement would cost as much as all else.
-_VERSION = select(conversations.c.version).where(conversations.c.id == bindparam("conversation_id"))
-_VERSIONS = select(conversations.c.id, conversations.c.version).where(
-    conversations.c.id.in_(bindparam("conversation_ids", expanding=True))
-)
+    _BUMP.run(connection, {"conversation_ids": sorted(conversation_ids)})
 
 
 def version(connection: Connection, conversation_id: str) -> int | None:
     """The version of the conversation, or None if it is gone."""
-    found: int | None = connection.execute(_VERSION, {"conversation_id": conversation_id}).scalar_one_or_none()
+    found: int | None = _VERSION.scalar(connection, {"conversation_id": conversation_id})
     return found
 
 
 def versions(connection: Connection, conversation_ids: Collection[str]) -> dict[str, int]:
     """The version of each of the conversations that exist."""
-    rows = connection.execute(_VERSIONS, {"conversation_ids": list(conversation_ids)})
+    rows = _VERSIONS.all(connection, {"conversation_ids": list(conversation_ids)})
     return {row.id: row.version for row in rows}

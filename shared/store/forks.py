@@ -10,7 +10,7 @@ from shared.database.models import conversations, is_live, messages, replies
 from shared.errors import InvalidValue, NotFound
 from shared.ids import new_conversation_id, new_message_id, new_reply_id
 from shared.reply_status import TERMINAL
-from shared.store import moves
+from shared.store import endings
 from shared.store.conversations import Kind
 
 # Rows held in memory at a time.
@@ -82,7 +82,7 @@ def _settle(connection: Connection, source: str, target: str) -> None:
     first_live = select(func.min(replies.c.turn)).where(replies.c.conversation_id == source, is_live(replies))
     turn = connection.execute(first_live).scalar_one()
     if turn is not None:
-        moves.settle(connection, target, turn)
+        endings.settle(connection, target, turn)
 
 
 def _copy_replies(connection: Connection, source: str, target: str, *, up_to: int) -> dict[str, str]:

@@ -4,14 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, exists, func, select
+from sqlalchemy import Connection, bindparam, delete, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.database.models import idempotency_keys
+from shared.database.prepared import Prepared
 from shared.errors import IdempotencyMismatch
 
 # A write that takes out more would make others wait.
 FORGET_AT_ONCE = 500
+
+_this = (
+    idempotency_keys.c.tenant_id == bindparam("of_tenant"),
+    idempotency_keys.c.key == bindparam("of_key"),
+)
+_FIND = Prepared(
+    select(
+        idempotency_keys.c.method,
+        idempotency_keys.c.path,
+        idempotency_keys.c.request_hash,
+        idempotency_keys.c.resource_id,
+        idempotency_keys.c.created_at,
+    ).where(*_this)
+)
+# The key that was stored is asked for, since not every driver counts the rows of an insert.
+_REMEMBER = {
+    "sqlite": Prepared(sqlite.insert(idempotency_keys).on_conflict_do_nothing().returning(idempotency_keys.c.key)),
+    "postgresql": Prepared(
+        postgresql.insert(idempotency_keys).on_conflict_do_nothing().returning(idempotency_keys.c.key)
+    ),
+}
 
 
 class KeyTaken(Exception):
@@ -36,18 +58,12 @@ def find(connection: Connection, request: KeyedRequest, *, now: int) -> str | No
     Raises:
         IdempotencyMismatch: the key was used for another method, path or body.
     """
-    table = idempotency_keys.c
-    row = connection.execute(
-        select(table.method, table.path, table.request_hash, table.resource_id, table.created_at).where(
-            table.tenant_id == request.tenant_id, table.key == request.key
-        )
-    ).one_or_none()
+    this = {"of_tenant": request.tenant_id, "of_key": request.key}
+    row = _FIND.one_or_none(connection, this)
     if row is None:
         return None
     if row.created_at <= now - request.lifetime_ms:
-        connection.execute(
-            delete(idempotency_keys).where(table.tenant_id == request.tenant_id, table.key == request.key)
-        )
+        connection.execute(delete(idempotency_keys).where(*_this), this)
         return None
     if (row.method, row.path, row.request_hash) != (request.method, request.path, request.request_hash):
         raise IdempotencyMismatch("This Idempotency-Key was already used for another request. Use a new key for each.")
@@ -62,25 +78,21 @@ def remember(connection: Connection, request: KeyedRequest, *, resource_type: st
     Raises:
         KeyTaken: another transaction stored the key since `find` looked.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = (
-        dialect.insert(idempotency_keys)
-        .values(
-            tenant_id=request.tenant_id,
-            key=request.key,
-            method=request.method,
-            path=request.path,
-            request_hash=request.request_hash,
-            resource_type=resource_type,
-            resource_id=resource_id,
-            created_at=now,
-            conversation_id=resource_id.partition("/")[0],
-        )
-        .on_conflict_do_nothing()
-        # Asked for, since not every driver counts the rows of an insert.
-        .returning(idempotency_keys.c.key)
+    stored = _REMEMBER[connection.dialect.name].scalar(
+        connection,
+        {
+            "tenant_id": request.tenant_id,
+            "key": request.key,
+            "method": request.method,
+            "path": request.path,
+            "request_hash": request.request_hash,
+            "resource_type": resource_type,
+            "resource_id": resource_id,
+            "created_at": now,
+            "conversation_id": resource_id.partition("/")[0],
+        },
     )
-    if connection.execute(statement).first() is None:
+    if stored is None:
         raise KeyTaken
 
 

@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, or_, select, tuple_
 
 from shared.database.models import messages, replies
+from shared.database.prepared import Prepared
 from shared.database.search_tables import search_documents
 from shared.store import search_index
 from shared.store.conversations import Order
 
-_INSERT = insert(messages)
+_INSERT = Prepared(insert(messages))
 _NEWEST_FIRST = (messages.c.turn.desc(), messages.c.position.desc())
 _PLACE = tuple_(messages.c.turn, messages.c.position)
 
@@ -33,6 +34,13 @@ _HISTORY = (
     .execution_options(yield_per=64)
 )
 
+_OF_TURN = Prepared(
+    select(messages).where(
+        messages.c.conversation_id == bindparam("conversation_id"),
+        messages.c.turn == bindparam("turn"),
+        messages.c.position == 0,
+    )
+)
 _LINE = (
     select(messages)
     .select_from(messages.outerjoin(replies, replies.c.id == messages.c.reply_id))
@@ -42,7 +50,8 @@ _LINE = (
 
 def add(connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
     """Inserts messages; each has every column that has no default."""
-    connection.execute(_INSERT, [dict(row) for row in values])
+    for row in values:
+        _INSERT.run(connection, row)
 
 
 def page(
@@ -102,12 +111,9 @@ def remove(connection: Connection, message_id: str) -> None:
     connection.execute(delete(messages).where(messages.c.id == message_id))
 
 
-def of_turn(connection: Connection, conversation_id: str, turn: int) -> RowMapping | None:
+def of_turn(connection: Connection, conversation_id: str, turn: int) -> Mapping[str, Any] | None:
     """The message that opened the turn."""
-    query = select(messages).where(
-        messages.c.conversation_id == conversation_id, messages.c.turn == turn, messages.c.position == 0
-    )
-    return connection.execute(query).mappings().one_or_none()
+    return _OF_TURN.mapping(connection, {"conversation_id": conversation_id, "turn": turn})
 
 
 def first_of_user(connection: Connection, conversation_id: str) -> str | None:

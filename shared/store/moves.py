@@ -14,27 +14,24 @@ from sqlalchemy import (
     Boolean,
     Connection,
     Integer,
-    Row,
     and_,
     bindparam,
     case,
     cast,
     exists,
     func,
-    insert,
     literal,
     null,
-    select,
     update,
 )
 
-from shared.database.models import is_running, messages, replies
+from shared.database.models import is_running, replies
+from shared.database.prepared import Prepared
 from shared.ending import NOTHING_SENT, Ending, Failure, Sent, Usage
-from shared.ids import answer_id
 from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyStatus, StopRequest
 from shared.store import attempts as attempt_rows
 from shared.store import conversations as conversation_rows
-from shared.store import webhook_deliveries
+from shared.store import endings
 from shared.store.claims import Claim
 from shared.store.webhook_endpoints import is_heard_of
 
@@ -54,7 +51,7 @@ _none_selected = ~exists().where(
 _unstopped = replies.c.stop_requested.is_(None)
 _held_reply = replies.alias("held")
 # A completed regeneration takes the place of the candidate that was selected before.
-_YIELD_PLACE = (
+_YIELD_PLACE = Prepared(
     update(replies)
     .where(
         replies.c.conversation_id == bindparam("of_conversation"),
@@ -70,7 +67,7 @@ _YIELD_PLACE = (
     )
     .values(selected=False)
 )
-_PARTIAL = (
+_PARTIAL = Prepared(
     update(replies)
     .where(_held)
     .values(
@@ -98,7 +95,7 @@ def unless_stopped(status: Any, *, otherwise_reason: Any) -> dict[str, Any]:
     }
 
 
-_FINISH = (
+_FINISH = Prepared(
     update(replies)
     .where(_held)
     .values(
@@ -124,7 +121,7 @@ _FINISH = (
     )
     .returning(*(replies.c[name] for name in ("id", "tenant_id", "conversation_id", "status")), is_heard_of())
 )
-_REQUEUE = (
+_REQUEUE = Prepared(
     update(replies)
     .where(_held)
     .values(
@@ -162,7 +159,7 @@ def save_partial(
         "new_lengths": None if lengths is None else list(lengths),
     }
     values |= {"reply_id": claim.reply_id, "held_token": claim.token}
-    if connection.execute(_PARTIAL, values).rowcount == 0:
+    if _PARTIAL.run(connection, values) == 0:
         raise Lost(claim.reply_id)
 
 
@@ -199,8 +196,8 @@ def requeue(
         Lost: the reply is no longer this claim's.
     """
     conversation_rows.bump(connection, [claim.conversation_id])
-    row = connection.execute(
-        _REQUEUE,
+    row = _REQUEUE.one_or_none(
+        connection,
         {
             "reply_id": claim.reply_id,
             "held_token": claim.token,
@@ -210,7 +207,7 @@ def requeue(
             "new_route": next_route,
             "now": now,
         },
-    ).one_or_none()
+    )
     if row is None:
         raise Lost(claim.reply_id)
     status = ReplyStatus(row.status)
@@ -227,26 +224,8 @@ def requeue(
     )
     if status.is_terminal:
         conversation_rows.touch(connection, claim.conversation_id, now=now)
-        settle_stopped(connection, row, now=now)
+        endings.settle_stopped(connection, row, now=now)
     return status
-
-
-def settle_stopped(connection: Connection, row: Row[Any], *, now: int) -> None:
-    """What is left to do for a reply that ended without its worker: an interrupt keeps the text so far."""
-    if row.status == ReplyStatus.INCOMPLETE and row.partial:
-        _add_answer(connection, Claim.of_row(row), row.partial, now=now)
-        connection.execute(update(replies).where(replies.c.id == row.id).values(partial=None))
-    settle(connection, row.conversation_id, row.turn)
-    ended(connection, row, now=now)
-
-
-def ended(connection: Connection, row: Row[Any], *, now: int) -> None:
-    """What every end of a reply brings about, whoever ended it: the last thing in the transaction that does.
-
-    The row is what the statement that ended it returned, with `is_heard_of`: nobody is looked for where none is.
-    """
-    if row.is_heard_of:
-        webhook_deliveries.add_for_end(connection, row.tenant_id, row.conversation_id, row.id, now=now)
 
 
 def end(
@@ -262,9 +241,9 @@ def end(
     conversation_rows.touch(connection, claim.conversation_id, now=now)
     held = {"reply_id": claim.reply_id, "held_token": claim.token}
     if claim.becomes_selected and ending.status is ReplyStatus.COMPLETED:
-        connection.execute(_YIELD_PLACE, {**held, "of_conversation": claim.conversation_id, "of_turn": claim.turn})
-    row = connection.execute(
-        _FINISH,
+        _YIELD_PLACE.run(connection, {**held, "of_conversation": claim.conversation_id, "of_turn": claim.turn})
+    row = _FINISH.one_or_none(
+        connection,
         {
             **held,
             "new_status": ending.status,
@@ -278,12 +257,12 @@ def end(
             **attempt_rows.usage_columns(ending.usage),
             "now": now,
         },
-    ).one_or_none()
+    )
     if row is None:
         raise Lost(claim.reply_id)
     status = ReplyStatus(row.status)
     if status in _WITH_MESSAGE and ending.content:
-        _add_answer(connection, claim, ending.content, now=now)
+        endings.add_answer(connection, claim, ending.content, now=now)
     attempt_rows.close(
         connection,
         claim.reply_id,
@@ -296,44 +275,9 @@ def end(
         sent=sent,
     )
     if status is not ReplyStatus.COMPLETED:
-        settle(connection, claim.conversation_id, claim.turn)
-    ended(connection, row, now=now)
+        endings.settle(connection, claim.conversation_id, claim.turn)
+    endings.tell(connection, row, now=now)
     return status
-
-
-def _add_answer(connection: Connection, claim: Claim, content: str, *, now: int) -> None:
-    connection.execute(
-        insert(messages),
-        {
-            "id": answer_id(claim.reply_id, claim.attempt),
-            "tenant_id": claim.tenant_id,
-            "conversation_id": claim.conversation_id,
-            "turn": claim.turn,
-            "position": claim.candidate,
-            "role": "assistant",
-            "content": content,
-            "reply_id": claim.reply_id,
-            "created_at": now,
-        },
-    )
-
-
-def settle(connection: Connection, conversation_id: str, turn: int) -> None:
-    """Once all candidates of a turn have ended and none is selected, the first unfinished text continues it."""
-    rows = connection.execute(
-        select(replies.c.id, replies.c.status, replies.c.selected, messages.c.id.label("message_id"))
-        .select_from(replies.outerjoin(messages, messages.c.reply_id == replies.c.id))
-        .where(replies.c.conversation_id == conversation_id, replies.c.turn == turn)
-        .order_by(replies.c.candidate)
-    ).all()
-    if any(row.selected or not ReplyStatus(row.status).is_terminal for row in rows):
-        return
-    for row in rows:
-        if row.message_id is not None:
-            # It was not chosen, also where it is a regeneration: a whole answer may still outdo it.
-            by_default = update(replies).where(replies.c.id == row.id).values(selected=True, becomes_selected=False)
-            connection.execute(by_default)
-            return
 
 
 def _error_columns(failure: Failure | None) -> Mapping[str, Any]:

@@ -22,9 +22,9 @@ from sqlalchemy import (
 )
 
 from shared.database.models import conversations, is_live, is_queued, is_running, messages, replies
+from shared.database.prepared import Prepared
 from shared.reply_status import ReplyStatus
 
-_INSERT = insert(replies)
 # What a reader of many replies does not need.
 _LARGE = frozenset({"partial", "partial_lengths"})
 
@@ -53,19 +53,22 @@ def _read(turns_ahead: ColumnElement[int]) -> Select[Any]:
 
 
 _READ = _read(TURNS_AHEAD)
-_BY_ID = _READ.where(replies.c.tenant_id == bindparam("tenant_id"), replies.c.id == bindparam("reply_id"))
-_WHOLE = _BY_ID.add_columns(replies.c.partial_lengths)
+_ONE = _READ.where(replies.c.tenant_id == bindparam("tenant_id"), replies.c.id == bindparam("reply_id"))
+_BY_ID = Prepared(_ONE)
+_WHOLE = Prepared(_ONE.add_columns(replies.c.partial_lengths))
 # For whoever waits: with the version of its conversation, that of the same moment.
-_BY_IDS = (
+_BY_IDS = Prepared(
     _READ.add_columns(conversations.c.version)
     .join(conversations, conversations.c.id == replies.c.conversation_id)
     .where(replies.c.id.in_(bindparam("reply_ids", expanding=True)))
 )
-_OF_TURN = _READ.where(
-    replies.c.conversation_id == bindparam("conversation_id"), replies.c.turn == bindparam("turn")
-).order_by(replies.c.candidate)
+_OF_TURN = Prepared(
+    _READ.where(
+        replies.c.conversation_id == bindparam("conversation_id"), replies.c.turn == bindparam("turn")
+    ).order_by(replies.c.candidate)
+)
 # Here all that counts is read anyway, and counting it anew for each row would take the square of a long queue.
-_LIVE_OF_CONVERSATION = (
+_LIVE_OF_CONVERSATION = Prepared(
     _read(case((replies.c.status == ReplyStatus.QUEUED, func.dense_rank().over(order_by=replies.c.turn) - 1), else_=0))
     .where(
         replies.c.conversation_id == bindparam("conversation_id"),
@@ -73,7 +76,7 @@ _LIVE_OF_CONVERSATION = (
     )
     .order_by(replies.c.turn, replies.c.candidate)
 )
-_PLACES = (
+_PLACES = Prepared(
     select(
         *(replies.c.id, replies.c.status, replies.c.token, replies.c.partial_cursor, replies.c.selected),
         *(replies.c.feedback_rating, replies.c.feedback_comment, replies.c.feedback_at),
@@ -82,10 +85,24 @@ _PLACES = (
     .order_by(replies.c.turn.desc(), replies.c.candidate.desc())
     .limit(bindparam("limit"))
 )
-_COUNT_TURNS_AHEAD = select(func.count(distinct(replies.c.turn))).where(
-    replies.c.conversation_id == bindparam("conversation_id"),
-    replies.c.turn < bindparam("turn"),
-    is_live(replies),
+_COUNT_TURNS_AHEAD = Prepared(
+    select(func.count(distinct(replies.c.turn))).where(
+        replies.c.conversation_id == bindparam("conversation_id"),
+        replies.c.turn < bindparam("turn"),
+        is_live(replies),
+    )
+)
+# Spelled out: in RETURNING, SQLite's columns are written without their tables.
+_ADD = Prepared(
+    insert(replies).returning(
+        select(func.count(distinct(_earlier.c.turn)))
+        .where(
+            _earlier.c.conversation_id == literal_column("replies.conversation_id"),
+            _earlier.c.turn < literal_column("replies.turn"),
+            is_live(_earlier),
+        )
+        .scalar_subquery()
+    )
 )
 
 
@@ -95,26 +112,24 @@ IS_EPHEMERAL = exists().where(
 )
 
 
-def add(connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
-    """Inserts queued replies; each has every column that has no default."""
-    connection.execute(_INSERT, [dict(row) for row in values])
+def add(connection: Connection, values: Mapping[str, Any]) -> int:
+    """Inserts a queued reply, with every column that has no default. Returns how many earlier turns it waits for."""
+    return int(_ADD.scalar(connection, values))
 
 
-def get(connection: Connection, tenant_id: str, reply_id: str) -> RowMapping | None:
+def get(connection: Connection, tenant_id: str, reply_id: str) -> Mapping[str, Any] | None:
     """The reply with its text so far, or None if the tenant has no such one."""
-    found = connection.execute(_BY_ID, {"tenant_id": tenant_id, "reply_id": reply_id})
-    return found.mappings().one_or_none()
+    return _BY_ID.mapping(connection, {"tenant_id": tenant_id, "reply_id": reply_id})
 
 
-def by_ids(connection: Connection, reply_ids: Collection[str]) -> dict[str, RowMapping]:
+def by_ids(connection: Connection, reply_ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """Those of the replies that there are, whoever's, by their ids; each with the `version` of its conversation."""
-    return {row["id"]: row for row in connection.execute(_BY_IDS, {"reply_ids": list(reply_ids)}).mappings()}
+    return {row["id"]: row for row in _BY_IDS.mappings(connection, {"reply_ids": list(reply_ids)})}
 
 
-def whole(connection: Connection, tenant_id: str, reply_id: str) -> RowMapping | None:
+def whole(connection: Connection, tenant_id: str, reply_id: str) -> Mapping[str, Any] | None:
     """The reply with the pieces in which its text so far went out, or None if the tenant has no such one."""
-    found = connection.execute(_WHOLE, {"tenant_id": tenant_id, "reply_id": reply_id})
-    return found.mappings().one_or_none()
+    return _WHOLE.mapping(connection, {"tenant_id": tenant_id, "reply_id": reply_id})
 
 
 def is_told(request: Mapping[str, Any] | None) -> bool:
@@ -134,25 +149,22 @@ def requests_in(connection: Connection, conversation_id: str) -> list[dict[str, 
     )
 
 
-def of_turn(connection: Connection, conversation_id: str, turn: int) -> Sequence[RowMapping]:
+def of_turn(connection: Connection, conversation_id: str, turn: int) -> Sequence[Mapping[str, Any]]:
     """The candidates of a turn."""
-    found = connection.execute(_OF_TURN, {"conversation_id": conversation_id, "turn": turn})
-    return found.mappings().all()
+    return _OF_TURN.mappings(connection, {"conversation_id": conversation_id, "turn": turn})
 
 
-def live(connection: Connection, conversation_id: str) -> Sequence[RowMapping]:
+def live(connection: Connection, conversation_id: str) -> Sequence[Mapping[str, Any]]:
     """The replies of a conversation that are not terminal, in order."""
-    found = connection.execute(_LIVE_OF_CONVERSATION, {"conversation_id": conversation_id})
-    return found.mappings().all()
+    return _LIVE_OF_CONVERSATION.mappings(connection, {"conversation_id": conversation_id})
 
 
-def places(connection: Connection, conversation_id: str, *, limit: int) -> Sequence[RowMapping]:
+def places(connection: Connection, conversation_id: str, *, limit: int) -> Sequence[Mapping[str, Any]]:
     """How far the newest replies of a conversation have come, which are selected, and what is thought of them.
 
     Without what they say.
     """
-    found = connection.execute(_PLACES, {"conversation_id": conversation_id, "limit": limit})
-    return found.mappings().all()
+    return _PLACES.mappings(connection, {"conversation_id": conversation_id, "limit": limit})
 
 
 _LIVE_BY_TENANT = (
@@ -178,7 +190,7 @@ def count_live(connection: Connection) -> dict[ReplyStatus, int]:
 
 def turns_ahead(connection: Connection, conversation_id: str, turn: int) -> int:
     """How many earlier turns of the conversation are still live."""
-    return int(connection.execute(_COUNT_TURNS_AHEAD, {"conversation_id": conversation_id, "turn": turn}).scalar_one())
+    return int(_COUNT_TURNS_AHEAD.scalar(connection, {"conversation_id": conversation_id, "turn": turn}))
 
 
 def page(

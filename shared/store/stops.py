@@ -13,12 +13,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, case, func, literal, select, update
 
 from shared.database.models import is_live, replies
+from shared.database.prepared import Prepared
 from shared.errors import NotFound
 from shared.messaging import reply_events
 from shared.messaging.reply_events import Cursor, Event
 from shared.reply_status import IncompleteReason, ReplyStatus, StopRequest
 from shared.store import conversations as conversation_rows
-from shared.store import moves
+from shared.store import endings
 from shared.store.webhook_endpoints import is_heard_of
 
 _ENDS_AS = {StopRequest.CANCEL: ReplyStatus.CANCELLED, StopRequest.INTERRUPT: ReplyStatus.INCOMPLETE}
@@ -66,6 +67,8 @@ _LIVE = (
     .order_by(replies.c.turn, replies.c.candidate)
 )
 
+_STATE = Prepared(select(replies.c.token, replies.c.stop_requested).where(replies.c.id == bindparam("reply_id")))
+
 
 def cancel(connection: Connection, tenant_id: str, reply_id: str, *, now: int) -> Stopped:
     """Asks one reply to stop. One that has ended stays as it is.
@@ -107,7 +110,7 @@ def interrupt(connection: Connection, conversation_id: str, *, now: int) -> Stop
     ).all()
     found = _settled(connection, stopped, now=now)
     for cancelled in waiting:
-        moves.ended(connection, cancelled, now=now)
+        endings.tell(connection, cancelled, now=now)
     ended = [*found.ended, *(row.id for row in waiting)]
     return Stopped(found.running, ended, [*found.events, *map(_event, waiting)])
 
@@ -115,7 +118,7 @@ def interrupt(connection: Connection, conversation_id: str, *, now: int) -> Stop
 def _settled(connection: Connection, stopped: Sequence[Row[Any]], *, now: int) -> Stopped:
     ended = [row for row in stopped if ReplyStatus(row.status).is_terminal]
     for row in ended:
-        moves.settle_stopped(connection, row, now=now)
+        endings.settle_stopped(connection, row, now=now)
     running = [row.id for row in stopped if row.status == ReplyStatus.IN_PROGRESS]
     return Stopped(running, [row.id for row in ended], [_event(row) for row in ended])
 
@@ -124,8 +127,6 @@ def _event(row: Row[Any]) -> Event:
     return reply_events.moved(row.id, Cursor(row.token, 0), ReplyStatus(row.status))
 
 
-def state(connection: Connection, reply_id: str) -> Row[Any, Any] | None:
+def state(connection: Connection, reply_id: str) -> Any:
     """`token` and `stop_requested` of a reply, or None if it is gone."""
-    return connection.execute(
-        select(replies.c.token, replies.c.stop_requested).where(replies.c.id == reply_id)
-    ).one_or_none()
+    return _STATE.one_or_none(connection, {"reply_id": reply_id})

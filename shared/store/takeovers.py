@@ -14,7 +14,7 @@ from shared.ending import TOO_LATE, Ending, Failure, Sent
 from shared.reply_status import AttemptOutcome, IncompleteReason, OnCrash, ReplyError, ReplyStatus, StopRequest
 from shared.store import attempts as attempt_rows
 from shared.store import conversations as conversation_rows
-from shared.store import moves, prompts
+from shared.store import endings, moves, prompts
 from shared.store import workers as worker_rows
 from shared.store.claims import Claim
 from shared.store.webhook_endpoints import is_heard_of
@@ -173,7 +173,7 @@ def expire(connection: Connection, overdue: Row[Any], *, caps: Caps, now: int) -
             now=now,
             sent=Sent(lengths=row.partial_lengths),
         )
-    moves.settle_stopped(connection, row, now=now)
+    endings.settle_stopped(connection, row, now=now)
     lost = overdue.attempt if overdue.status == ReplyStatus.IN_PROGRESS else None
     code = TOO_LATE.code if row.status == ReplyStatus.FAILED else None
     return Moved(overdue.id, overdue.conversation_id, ReplyStatus(row.status), token=row.token, lost=lost, code=code)

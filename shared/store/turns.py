@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, update
 
 from shared.database.models import conversations
+from shared.database.prepared import Prepared
 from shared.errors import Busy, NotFound
 from shared.ids import new_message_id, new_reply_id
 from shared.reply_status import OnBusy, OnCrash, ReplyStatus
@@ -18,7 +19,7 @@ from shared.store.stops import NOTHING_STOPPED, Stopped
 # An unset title becomes the beginning of the first message.
 TITLE_CHARS = 60
 
-_OPEN = (
+_OPEN = Prepared(
     update(conversations)
     .where(conversations.c.tenant_id == bindparam("of_tenant"), conversations.c.id == bindparam("of_conversation"))
     .values(
@@ -111,7 +112,7 @@ def _open(connection: Connection, tenant_id: str, conversation_id: str, *, said:
     """Takes the conversation's next turns, one for each message; its row stays locked until the commit."""
     title = next((title_of(each.content) for each in said if each.role == "user"), None)
     keys = {"of_tenant": tenant_id, "of_conversation": conversation_id, "now": now, "first_title": title}
-    row = connection.execute(_OPEN, {**keys, "more": len(said)}).one_or_none()
+    row = _OPEN.one_or_none(connection, {**keys, "more": len(said)})
     if row is None:
         raise NotFound("There is no such conversation.")
     return row
@@ -187,9 +188,9 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
         }
         for candidate in range(1, asked.n + 1)
     ]
-    replies.add(connection, rows)
-    ahead = replies.turns_ahead(connection, conversation_id, turn)
-    shown: list[Mapping[str, Any]] = [{**_UNTOUCHED, **row, "turns_ahead": ahead} for row in rows]
+    shown: list[Mapping[str, Any]] = [
+        {**_UNTOUCHED, **row, "turns_ahead": replies.add(connection, row)} for row in rows
+    ]
     return Turn(conversation_id, turn, added[-1], shown, stopped)
 
 

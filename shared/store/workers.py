@@ -8,10 +8,12 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete,
 
 from shared.clock import TOLERATED_MS, own_ms
 from shared.database.models import is_running, replies, workers
+from shared.database.prepared import Prepared
 
 _SERVER_CLOCK = text("select (extract(epoch from clock_timestamp()) * 1000)::bigint")
-_BEAT = update(workers).where(workers.c.id == bindparam("process_id")).values(beat=workers.c.beat + 1)
-_LOCK = select(workers.c.id).where(workers.c.id == bindparam("process_id")).with_for_update(read=True)
+_this = workers.c.id == bindparam("process_id")
+_BEAT = Prepared(update(workers).where(_this).values(beat=workers.c.beat + 1))
+_LOCK = Prepared(select(workers.c.id).where(_this).with_for_update(read=True))
 
 
 def register(connection: Connection, process_id: str, *, host: str, now: int, slots: int | None = None) -> None:
@@ -21,7 +23,7 @@ def register(connection: Connection, process_id: str, *, host: str, now: int, sl
 
 def beat(connection: Connection, process_id: str) -> bool:
     """One more beat. False if the row is gone: others took the process for dead, and its replies with it."""
-    return connection.execute(_BEAT, {"process_id": process_id}).rowcount > 0
+    return _BEAT.run(connection, {"process_id": process_id}) > 0
 
 
 def beats(connection: Connection) -> dict[str, int]:
@@ -59,7 +61,7 @@ def remove_silent(connection: Connection, process_id: str, *, last_beat: int) ->
 
 def lock(connection: Connection, process_id: str) -> bool:
     """Holds the process's row against a take-over until the commit. False if it is gone."""
-    return connection.execute(_LOCK, {"process_id": process_id}).one_or_none() is not None
+    return _LOCK.one_or_none(connection, {"process_id": process_id}) is not None
 
 
 def count(connection: Connection, role: str) -> int:

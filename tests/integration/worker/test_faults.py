@@ -6,7 +6,7 @@ All of them are asked at once, since most spend their time waiting for the next 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,7 @@ each_fault = pytest.mark.parametrize("fault", FAULTS, ids=[fault.model for fault
 
 @dataclass(frozen=True)
 class Outcome:
-    reply: RowMapping
+    reply: Mapping[str, Any]
     attempts: Sequence[RowMapping]
     requests: int
     messages: list[tuple[str, str]]

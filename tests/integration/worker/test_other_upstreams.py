@@ -6,7 +6,7 @@ All of its faults are asked for at once, each under a model name of its own; eac
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +107,7 @@ each_case = pytest.mark.parametrize("case", CASES, ids=[case.model for case in C
 
 @dataclass(frozen=True)
 class Outcome:
-    reply: RowMapping
+    reply: Mapping[str, Any]
     attempts: Sequence[RowMapping]
     requests: int
     verdict: Verdict
@@ -126,7 +126,7 @@ def server() -> Iterator[LLMockServer]:
         yield server
 
 
-async def _ended(database_url: str) -> dict[str, tuple[RowMapping, Sequence[RowMapping]]]:
+async def _ended(database_url: str) -> dict[str, tuple[Mapping[str, Any], Sequence[RowMapping]]]:
     """Each reply once it has ended, with its tries."""
     database = Database(database_url)
     database.start()

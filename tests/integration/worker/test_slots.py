@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, RowMapping, insert
@@ -130,7 +131,7 @@ async def test_the_replies_of_one_turn_run_side_by_side(database_url: str, chats
 async def test_a_running_reply_shows_its_text_so_far(database_url: str, chats: Chats, demo: DemoProcess) -> None:
     reply_id = await chats.ask_anew(model="demo-3000ms")
 
-    async def half_told() -> RowMapping | None:
+    async def half_told() -> Mapping[str, Any] | None:
         reply = await chats.reply(reply_id)
         return reply if reply["content"] else None
 

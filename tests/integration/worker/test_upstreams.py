@@ -106,7 +106,7 @@ REQUESTS_FAULTS = {
 
 async def ended_with_a_fallback(
     faults: Mapping[str, ReplyError], chats: Chats, demo: DemoProcess, worker: StartWorker
-) -> dict[str, tuple[RowMapping, Sequence[RowMapping]]]:
+) -> dict[str, tuple[Mapping[str, Any], Sequence[RowMapping]]]:
     """What becomes of replies whose model has each of the faults and a sound fallback, with all their attempts."""
     text = upstream("well", demo.port) + model("spare", "well", "demo-fast")
     for fault in faults:
