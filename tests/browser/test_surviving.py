@@ -113,6 +113,8 @@ def test_a_page_of_which_a_part_got_lost_asks_once_more(chat: ChatPage) -> None:
     most = 1
     chat.open()
     assert len(lost) == 1
+    # All of it has arrived, which the page knows by now.
+    chat.page.wait_for_load_state("load")
     most = 3
     chat.page.reload()
     expect(chat.page.get_by_text("A part of this page did not arrive.")).to_be_visible()
