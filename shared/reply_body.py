@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -19,7 +20,13 @@ _NOT_QUEUED = {"turns_ahead": 0, "waiting_for": None, "next_attempt_at": None}
 def instant(milliseconds: int) -> str:
     """RFC 3339 in UTC with milliseconds: `2026-01-31T12:00:00.000Z`."""
     second, fraction = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}.{fraction:03}Z"
+    return f"{_second(second)}.{fraction:03}Z"
+
+
+# What is shown together mostly happened together, and writing out a second is most of the work.
+@lru_cache(maxsize=10_000)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
 
 
 def instant_or_none(milliseconds: int | None) -> str | None:

@@ -26,7 +26,7 @@ TASK = "asyncchat.generate_replies"
 QUEUE = "asyncchat"
 
 # Sending one task costs nearly a millisecond of CPU, whatever it carries: behind, a bell rings for several.
-_IDS_A_BELL = 8
+_IDS_A_BELL = 16
 # Nothing is declared for each bell anew, since workers declare their queue, and the ids are not written out a second
 # time for logs: together a quarter of what sending costs.
 _SPARING: dict[str, Any] = {"queue": QUEUE, "declare": (), "argsrepr": "", "kwargsrepr": ""}
@@ -76,6 +76,8 @@ class Doorbell:
         self._app = make_celery(settings, socket_timeout_seconds=SENDER_TIMEOUT_SECONDS)
         self._pending: deque[str] = deque(maxlen=_MAX_PENDING)
         self._wake = threading.Condition()
+        # How many have to be pending for the thread to be woken: one, or a whole bell while it waits for company.
+        self._enough = 1
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
         self._producer: Any = None
@@ -104,7 +106,8 @@ class Doorbell:
             if (too_many := len(self._pending) + len(reply_ids) - _MAX_PENDING) > 0:
                 metrics.BELLS("dropped").inc(too_many)
             self._pending.extend(reply_ids)
-            self._wake.notify()
+            if len(self._pending) >= self._enough:
+                self._wake.notify()
 
     def _run(self) -> None:
         while reply_ids := self._next():
@@ -122,13 +125,18 @@ class Doorbell:
             self._producer.connection.release()
 
     def _next(self) -> list[str]:
-        """Up to eight ids as soon as there are any, or a moment later if a bell has just rung; none when it is over."""
+        """As many ids as a bell carries, at once or a moment later if one has just rung; none when it is over."""
         with self._wake:
-            self._wake.wait_for(lambda: self._pending or self._stopping)
+            self._wait_for(1, timeout=None)
             pause = self._rang_at + _GATHER_SECONDS - time.monotonic()
             if pause > 0:
-                self._wake.wait_for(lambda: len(self._pending) >= _IDS_A_BELL or self._stopping, timeout=pause)
+                self._wait_for(_IDS_A_BELL, timeout=pause)
             return [self._pending.popleft() for _ in range(min(_IDS_A_BELL, len(self._pending)))]
+
+    def _wait_for(self, count: int, *, timeout: float | None) -> None:
+        """Until so many are pending, or it is over, or the time is up. Nobody wakes this thread for less."""
+        self._enough = count
+        self._wake.wait_for(lambda: len(self._pending) >= count or self._stopping, timeout=timeout)
 
     def _send(self, reply_ids: list[str]) -> None:
         if self._producer is None:

@@ -72,15 +72,15 @@ async def test_a_change_that_is_no_end_is_looked_at_once(
     waiting = asyncio.create_task(gateway.get(f"{turn['replies'][0]['url']}?wait=30"))
     assert await still_waits(waiting)
     reads = 0
-    database = gateway.resources.database
-    read = database.read
+    replies = gateway.resources.replies
+    read = replies.read
 
-    async def counted(*args: Any, **kwargs: Any) -> Any:
+    async def counted(*args: Any) -> Any:
         nonlocal reads
         reads += 1
-        return await read(*args, **kwargs)
+        return await read(*args)
 
-    monkeypatch.setattr(database, "read", counted)
+    monkeypatch.setattr(replies, "read", counted)
     (claim,) = await worker.claim()  # It wakes, here and over Redis.
     assert await still_waits(waiting)
     assert 1 <= reads <= 2

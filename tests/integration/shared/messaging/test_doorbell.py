@@ -69,19 +69,19 @@ async def test_a_bell_on_a_quiet_day_carries_one_reply(doorbell: Doorbell, valke
 
 
 async def test_a_doorbell_that_is_behind_rings_for_several_at_once(doorbell: Doorbell, valkey: Valkey) -> None:
-    ids = [f"reply_{number}" for number in range(20)]
+    ids = [f"reply_{number}" for number in range(40)]
     for reply_id in ids:
         doorbell.ring([reply_id])
     doorbell.start()
     await eventually(lambda: len(bells(valkey)) == 3)
-    assert bells(valkey) == [ids[:8], ids[8:16], ids[16:]]
+    assert bells(valkey) == [ids[:16], ids[16:32], ids[32:]]
 
 
 async def test_stopping_rings_what_is_left(doorbell: Doorbell, valkey: Valkey) -> None:
-    doorbell.ring([f"reply_{number}" for number in range(10)])
+    doorbell.ring([f"reply_{number}" for number in range(20)])
     doorbell.start()
     doorbell.stop()
-    assert [len(ids) for ids in bells(valkey)] == [8, 2]
+    assert [len(ids) for ids in bells(valkey)] == [16, 4]
 
 
 def test_what_waits_is_bounded_and_the_oldest_are_dropped() -> None:
