@@ -40,6 +40,9 @@ CLIENT_PROCESSES = 2
 # only wait in the writer's queue, and the beat behind them.
 WAKES_A_SECOND = 1000
 ENDING_AT_ONCE = 64
+# How many beginnings are told in one round trip, and how long it is given.
+BEGINNING_AT_ONCE = 500
+BEGINNING_PAUSE_SECONDS = 0.05
 # A process that used less than this share of a second has taken up what it was sent.
 QUIET_SHARE = 0.25
 QUIET_SECONDS = 3
@@ -138,10 +141,12 @@ async def _bare(waiters: int, *, app: str) -> Held:
             return Held(await _hold(served.pid, clients, ["/"] * waiters))
 
 
-def _begin_all(notifier: Notifier, claims: list[Claim]) -> None:
+async def _begin_all(notifier: Notifier, claims: list[Claim]) -> None:
     """Tells that each has begun, as a worker would: without it each stream would miss an event, and look for it."""
-    for claim in claims:
-        notifier.tell_event(claim.conversation_id, started(claim.reply_id, claim.token, claim.attempt))
+    for start in range(0, len(claims), BEGINNING_AT_ONCE):
+        for claim in claims[start : start + BEGINNING_AT_ONCE]:
+            notifier.tell_event(claim.conversation_id, started(claim.reply_id, claim.token, claim.attempt))
+        await asyncio.sleep(BEGINNING_PAUSE_SECONDS)
 
 
 async def _end(database: Database, notifier: Notifier, claim: Claim) -> int:
@@ -190,7 +195,7 @@ async def _own(waiters: int, database_url: str | None, *, path: str, mark: str) 
         redis = redis_client.connect(installation.settings().client_redis_url)
         notifier = Notifier(redis)
         notifier.start()
-        _begin_all(notifier, claims)
+        await _begin_all(notifier, claims)
         async with _clients(installation, served, mark) as clients:
             kilobytes = await _hold(served.pid, clients, [path.format(claim.reply_id) for claim in claims])
             before = cpu_seconds(served.pid)
