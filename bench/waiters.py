@@ -15,9 +15,11 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+import httpx2
+
 from bench.command import run as run_command
 from bench.frame import Benchmark, Row, Scope, at_most, in_turn, percentile
-from bench.installation import Installation, Served, cpu_seconds, installed, resident_bytes
+from bench.installation import Installation, Served, cpu_seconds, installed, resident_bytes, until
 from bench.rows import claimed_replies
 from cli.child_commands import python_module
 from cli.file_limit import raise_file_limit
@@ -47,6 +49,8 @@ BEGINNING_PAUSE_SECONDS = 0.05
 QUIET_SHARE = 0.25
 QUIET_SECONDS = 3
 QUIET_WITHIN_SECONDS = 120.0
+# What a gateway tells of those who wait or listen there.
+MEMBERS = "asyncchat_hub_members "
 # After the last end.
 ANSWERED_WITHIN_SECONDS = 60.0
 
@@ -126,19 +130,32 @@ async def _until_quiet(pid: int) -> None:
             raise TimeoutError("the gateway does not come to rest")
 
 
-async def _hold(pid: int, clients: Clients, paths: list[str]) -> float:
+async def _until_held(served: Served, count: int) -> None:
+    """Waits until a gateway has taken up so many: on a busy machine one that is behind may look as if it rested."""
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
+
+        async def are_held() -> bool:
+            told = (await http.get("/metrics")).text
+            return any(line.startswith(MEMBERS) and float(line.split()[1]) >= count for line in told.splitlines())
+
+        await until(are_held, what=f"{count} waiters", seconds=QUIET_WITHIN_SECONDS)
+
+
+async def _hold(served: Served, clients: Clients, paths: list[str], *, is_gateway: bool) -> float:
     """How many kB of the process each of them takes."""
-    before = resident_bytes(pid)
+    before = resident_bytes(served.pid)
     await clients.ask(paths)
-    await _until_quiet(pid)
-    return (resident_bytes(pid) - before) / len(paths) / 1000
+    if is_gateway:
+        await _until_held(served, len(paths))
+    await _until_quiet(served.pid)
+    return (resident_bytes(served.pid) - before) / len(paths) / 1000
 
 
 async def _bare(waiters: int, *, app: str) -> Held:
     async with installed() as installation:
         served = await installation.start_app(app)
         async with _clients(installation, served, "never") as clients:
-            return Held(await _hold(served.pid, clients, ["/"] * waiters))
+            return Held(await _hold(served, clients, ["/"] * waiters, is_gateway=False))
 
 
 async def _begin_all(notifier: Notifier, claims: list[Claim]) -> None:
@@ -197,7 +214,8 @@ async def _own(waiters: int, database_url: str | None, *, path: str, mark: str) 
         notifier.start()
         await _begin_all(notifier, claims)
         async with _clients(installation, served, mark) as clients:
-            kilobytes = await _hold(served.pid, clients, [path.format(claim.reply_id) for claim in claims])
+            paths = [path.format(claim.reply_id) for claim in claims]
+            kilobytes = await _hold(served, clients, paths, is_gateway=True)
             before = cpu_seconds(served.pid)
             told = await _end_all(database, notifier, claims)
             read = await clients.read_at()
