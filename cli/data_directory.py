@@ -30,8 +30,10 @@ def held_data_directory(directory: Path) -> Iterator[Path]:
         (directory / "logs").mkdir(exist_ok=True)
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
+        is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        why = f"{error.filename} is a file" if is_file else error.strerror
         raise DataDirectoryError(
-            f"cannot write to the data directory {directory}: {error.strerror}; choose another with --data-dir"
+            f"cannot write to the data directory {directory}: {why}; choose another with --data-dir"
         ) from None
     try:
         _take(lock, directory)
@@ -40,7 +42,30 @@ def held_data_directory(directory: Path) -> Iterator[Path]:
         os.close(lock)
 
 
+def refuse_if_held(directory: Path) -> None:
+    """Looks at a directory that may not be there, and makes nothing.
+
+    Raises:
+        DataDirectoryError: another process holds it.
+    """
+    directory = directory.absolute()
+    try:
+        lock = os.open(directory / LOCK_NAME, os.O_RDWR)
+    except OSError:
+        return
+    try:
+        _try(lock, directory)
+    finally:
+        os.close(lock)
+
+
 def _take(lock: int, directory: Path) -> None:
+    _try(lock, directory)
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
+
+
+def _try(lock: int, directory: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -49,5 +74,3 @@ def _take(lock: int, directory: Path) -> None:
             f"the data directory {directory} is in use by another `asyncchat up` (process {holder}); "
             "stop that one, or choose another with --data-dir"
         ) from None
-    os.ftruncate(lock, 0)
-    os.write(lock, f"{os.getpid()}\n".encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from cli import streams
 from cli.terminal.commands import ask, chat
 from shared.errors import AsyncChatError
 
@@ -133,8 +133,11 @@ def keys_list() -> None:
     """All keys of all tenants, without their secrets."""
     from cli.keys import list_keys, table_of
 
-    for line in table_of(list_keys()):
+    found = list_keys()
+    for line in table_of(found):
         click.echo(line)
+    if not found:
+        click.echo("There is no key yet: `asyncchat keys create` makes one.", err=True)
 
 
 @keys.command("revoke")
@@ -246,7 +249,10 @@ commands.add_command(chat)
 
 def main() -> NoReturn:
     """Run the command; whatever goes wrong on purpose is one sentence on stderr."""
+    streams.make_usable()
     sentence, code = _run()
+    if (unwritten := streams.flush()) is not None:
+        sentence, code = sentence or unwritten, code or 1
     if sentence:
         click.echo(f"asyncchat: {sentence}", err=True)
     sys.exit(code)
@@ -258,15 +264,33 @@ def _run() -> tuple[str, int]:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return "", 0
-    except click.ClickException as error:
-        return error.format_message(), error.exit_code
-    except AsyncChatError as error:
-        # A driver may have put line breaks into what became one sentence.
-        return " ".join(str(error).split()), 1
     except (click.Abort, KeyboardInterrupt):
         return "", 130
-    except BrokenPipeError:
-        # Whoever read it has gone; the interpreter would complain when it flushes what is left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return "", 1
+    except (click.ClickException, AsyncChatError, OSError, UnicodeError) as error:
+        return _told(error)
     return "", result if isinstance(result, int) else 0
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    match error:
+        case click.UsageError():
+            told = _usage(error), error.exit_code
+        case click.ClickException():
+            told = error.format_message(), error.exit_code
+        case BrokenPipeError():
+            told = "", 1  # Whoever read it has gone.
+        case OSError():
+            told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1
+        case UnicodeError():
+            told = "what was given is not text in UTF-8", 2
+        case _:
+            # A driver may have put line breaks into what became one sentence.
+            told = " ".join(str(error).split()), 1
+    return told
+
+
+def _usage(error: click.UsageError) -> str:
+    """What is wrong, on one line, and where it is told what there is."""
+    sentence = " ".join(error.format_message().split())
+    path = error.ctx.command_path if error.ctx is not None else "asyncchat"
+    return f"{sentence}{'' if sentence.endswith(('.', '?', ')')) else '.'} Try `{path} --help`."

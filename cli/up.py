@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import click
 
 from cli.child_process import ChildFailed
-from cli.data_directory import held_data_directory
+from cli.data_directory import held_data_directory, refuse_if_held
 from cli.model_choice import choose_model
 from cli.plan import DRAIN_SECONDS, Plan, make_plan
-from cli.ports import check_can_listen, free_port, local_address
+from cli.ports import AddressError, check_can_listen, free_port, local_address
 from cli.start_gate import StartGate
 from cli.supervisor import StopRequested, Supervisor
 from shared import models_file
@@ -53,7 +53,11 @@ def run_up(options: UpOptions) -> None:
         _warn(sentence)
     host = options.host or settings.host
     port = settings.port if options.port is None else options.port
-    check_can_listen(host, port)
+    try:
+        check_can_listen(host, port)
+    except AddressError:
+        refuse_if_held(options.data_dir)  # Started twice: that says more than its port.
+        raise
     for place, base_url in _model_addresses(settings).items():
         _refuse_circle(place, base_url, host=host, port=port)
     model = choose_model(settings, options.model, free_port)

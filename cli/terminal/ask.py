@@ -13,7 +13,7 @@ import click
 import orjson
 
 from cli.terminal.answers import Answers, failure_of
-from cli.terminal.safe_text import safe
+from cli.terminal.safe_text import as_typed, safe
 from cli.terminal.server import Server, ServerError, TimeIsUp
 
 COMPLETED, FAILED, STILL_RUNNING = 0, 1, 3
@@ -68,8 +68,8 @@ def _content(message: str | None) -> str:
     Raises:
         click.UsageError: there is neither.
     """
-    piped = "" if sys.stdin is None or sys.stdin.isatty() else _read_stdin()
-    content = "\n\n".join(part for part in ((message or "").strip(), piped.strip()) if part)
+    piped = "" if sys.stdin.isatty() else _read_stdin()
+    content = "\n\n".join(part for part in (as_typed(message or "").strip(), piped.strip()) if part)
     if not content:
         raise click.UsageError("give a message, as an argument or on standard input")
     return content

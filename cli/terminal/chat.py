@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from cli.terminal.answers import Answer, Answers, failure_of
 from cli.terminal.line import Line, keyboard_is_silent
+from cli.terminal.safe_text import as_typed
 from cli.terminal.screen import Screen
 from cli.terminal.server import Server, ServerError
 
@@ -25,7 +26,7 @@ HELP = """\
 /retry        ask for another answer to the last message
 /stop         stop what is being answered in this conversation
 /help         this
-/quit         leave; so does Ctrl-D
+/quit         leave; so do Ctrl-D and exit
 Ctrl-C stops the answer that is being written. A line that ends with \\ goes on in the next one."""
 
 
@@ -71,6 +72,8 @@ class Chat:
                     break
             except ServerError as error:
                 self._screen.warn(str(error))
+            except UnicodeError:
+                self._screen.warn("That is not text in UTF-8.")
             except KeyboardInterrupt:
                 self._screen.note("Not waited for any longer; it is being made. /open shows it.")
             if self._screen.is_terminal:
@@ -90,8 +93,10 @@ class Chat:
         """Does what a line says; False to leave."""
         if said.startswith("/") and not said.startswith("//"):
             return self._command(said)
+        if said in {"exit", "quit"}:
+            return False
         if said:
-            self._ask(said.removeprefix("/") if said.startswith("//") else said)
+            self._ask(as_typed(said.removeprefix("/") if said.startswith("//") else said))
         return True
 
     def _command(self, said: str) -> bool:

@@ -10,6 +10,15 @@ _DROPPED = dict.fromkeys(
 )
 
 
+def as_typed(text: str) -> str:
+    """What was typed or given, where the locale knows less than UTF-8: Python kept aside what it could not read.
+
+    Raises:
+        UnicodeError: it is not UTF-8 either.
+    """
+    return text.encode(errors="surrogateescape").decode()
+
+
 def safe(text: str) -> str:
     """The text without control characters."""
     return text.translate(_DROPPED)

@@ -53,6 +53,8 @@ class Server:
         if not url.startswith(("http://", "https://")):
             raise ServerError(f"--url is an address like http://127.0.0.1:8000, and not {url!r:.100}")
         self.url = url.rstrip("/")
+        if key and not (key.isascii() and key.isprintable()):
+            raise ServerError("the key has characters that no key has: one looks like ak_ and letters and digits")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
             self._client = httpx2.Client(
@@ -63,7 +65,7 @@ class Server:
                 trust_env=not is_loopback(httpx2.URL(self.url).host),
             )
         except (httpx2.InvalidURL, UnicodeError):
-            raise ServerError(f"{url!r:.100} is no address, or the key is none") from None
+            raise ServerError(f"--url is an address like http://127.0.0.1:8000, and not {url!r:.100}") from None
         self._on_trouble = on_trouble
         self._was_there = False
 

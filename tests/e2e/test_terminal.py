@@ -32,21 +32,21 @@ def up() -> Iterator[Up]:
             assert wait_for(lambda: not set(children) & set(live_processes()))
 
 
-def start(*arguments: str, url: str) -> subprocess.Popen[bytes]:
+def start(*arguments: str, url: str, **more: str) -> subprocess.Popen[bytes]:
     """The command in a script."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCCHAT_")}
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "cli", *arguments],
-        env={**environment, "PYTHONPATH": str(ROOT), "ASYNCCHAT_URL": url},
+        env={**environment, "PYTHONPATH": str(ROOT), "ASYNCCHAT_URL": url, **more},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
 
 
-def run(*arguments: str, url: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, url: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     """The same, to its end."""
-    with start(*arguments, url=url) as running:
+    with start(*arguments, url=url, **more) as running:
         output, errors = running.communicate(stdin.encode(), timeout=60)
     return subprocess.CompletedProcess(arguments, running.returncode, output.decode(), errors.decode())
 
@@ -97,7 +97,9 @@ def test_a_reader_that_goes_away_is_no_accident(up: Up) -> None:
 
 def test_a_chat_in_a_script_takes_a_message_from_each_line(up: Up) -> None:
     chat = run(
-        "chat", url=up.url, stdin="Hello, I am Ada\nWhat is my name?\n/nonsense\n/list\n//not a command\n/quit\n"
+        "chat",
+        url=up.url,
+        stdin="Hello, I am Ada\nWhat is my name?\n/nonsense\n/list\n//not a command\nexit\nnever said\n",
     )
     assert chat.returncode == 0
     assert "Hello Ada, nice to meet you!" in chat.stdout
@@ -177,3 +179,16 @@ def test_a_gateway_that_dies_mid_answer_is_waited_for_and_the_answer_goes_on(up:
         assert "another try" not in shown
     (reply,) = up.get("/replies/?limit=1")["data"]
     assert (reply["status"], reply["attempt"]) == ("completed", 1)
+
+
+def test_what_is_said_in_utf_8_is_understood_whatever_the_locale(up: Up) -> None:
+    """As on a machine whose locale is C, where Python is kept from doing something about it."""
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    asked = run("ask", "hé 漢", url=up.url, stdin="ü", **locale)
+    assert asked.returncode == 0
+    last = up.get("/conversations/?limit=1")["data"][0]
+    assert up.get(f"/conversations/{last['id']}/")["messages"][0]["content"] == "hé 漢\n\nü"
+    assert "h? ?" in asked.stdout
+    chat = run("chat", url=up.url, stdin="ñandú\n", **locale)
+    assert chat.returncode == 0
+    assert up.get("/conversations/?limit=1")["data"][0]["title"] == "ñandú"

@@ -62,6 +62,12 @@ def test_a_data_directory_in_use_by_another_up(run: Run, tmp_path: Path) -> None
         _assert_one_sentence(run("up"), str(tmp_path / "data"), f"process {os.getpid()}", "--data-dir")
 
 
+def test_up_twice_in_one_folder_names_the_first_and_not_its_port(run: Run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, held_data_directory(tmp_path / "data"):
+        port = str(server.getsockname()[1])
+        _assert_one_sentence(run("up", "--port", port), f"process {os.getpid()}", "--data-dir")
+
+
 def test_a_data_directory_can_be_held_again_once_let_go(tmp_path: Path) -> None:
     for _ in range(2):
         with held_data_directory(tmp_path / "data") as directory:
@@ -70,7 +76,9 @@ def test_a_data_directory_can_be_held_again_once_let_go(tmp_path: Path) -> None:
 
 def test_a_data_directory_that_cannot_be_made(run: Run, tmp_path: Path) -> None:
     (tmp_path / "data").touch()
-    _assert_one_sentence(run("up"), "cannot write to the data directory", "choose another with --data-dir")
+    _assert_one_sentence(
+        run("up"), "cannot write to the data directory", "data is a file; choose another with --data-dir"
+    )
 
 
 def test_a_data_directory_no_database_url_can_name(run: Run) -> None:
@@ -90,6 +98,30 @@ def test_a_wrong_setting_in_the_env_file(run: Run, tmp_path: Path) -> None:
 
 def test_a_wrong_number_of_workers(run: Run) -> None:
     _assert_one_sentence(run("up", "--workers", "0"), "--workers", code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("nonsense",), "No such command 'nonsense'. Try `asyncchat --help`."),
+        (("keys", "create", "--nope"), "'--scope'?) Try `asyncchat keys create --help`."),
+        (("health",), "Missing argument '{api|worker}'. Choose from: api, worker. Try `asyncchat health --help`."),
+        (("ask", "Hi", "-c", "x", "--n", "9"), "is not in the range 1<=x<=8. Try `asyncchat ask --help`."),
+    ],
+)
+def test_wrong_usage_is_told_with_where_to_look(run: Run, arguments: tuple[str, ...], sentence: str) -> None:
+    _assert_one_sentence(run(*arguments), sentence, code=2)
+
+
+def test_no_keys_is_told_beside_an_empty_list(run: Run, tmp_path: Path, *, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/chat.db")
+    run("migrate")
+    assert run("keys", "list") == (0, "", "There is no key yet: `asyncchat keys create` makes one.\n")
+
+
+@pytest.mark.parametrize("key", ["ak_ä", "ak_1\n"])
+def test_a_key_that_cannot_be_sent(run: Run, key: str) -> None:
+    _assert_one_sentence(run("chat", "--key", key), "the key has characters that no key has")
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
