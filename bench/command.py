@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from bench.frame import Benchmark, Scope
 from bench.results import Result, as_json, described, machine, table
@@ -30,8 +32,15 @@ def parser(description: str, *, prog: str | None = None) -> argparse.ArgumentPar
     return made
 
 
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """Ends as an interrupt does, so that what was started ends too."""
+    sys.exit(128 + number)
+
+
 def run_all(benchmarks: Sequence[Benchmark], given: argparse.Namespace) -> None:
     """Runs one after the other and prints each result as it comes. Says so, and exits with 1, where one broke."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     raise_file_limit()
     scope = Scope(quick=given.quick, database_url=given.database_url, runs=given.runs)
     on = machine()
