@@ -14,7 +14,7 @@ from shared.database.access import Database
 from shared.eraser import Eraser
 from shared.search_indexer import forget_removed
 from shared.settings import Settings
-from shared.store import idempotency, outlived, space, usage, webhook_deliveries
+from shared.store import idempotency, outlived, space, takeovers, usage, webhook_deliveries
 
 # A write that takes out more would make others wait.
 DELIVERIES_AT_ONCE = 200
@@ -50,6 +50,7 @@ class Upkeep:
         for duty in (
             self._count_usage,
             self._finish_left_behind,
+            self._call_left_waiting,
             self._forget_keys,
             self._forget_conversations,
             self._forget_deliveries,
@@ -65,6 +66,11 @@ class Upkeep:
 
     async def _finish_left_behind(self) -> None:
         await self._eraser.finish_left_behind(before=now_ms() - LEFT_BEHIND_MS)
+
+    async def _call_left_waiting(self) -> None:
+        """Only while gateways or workers of an earlier version run beside newer ones is there anything to find."""
+        for conversation_id in await self._database.read(takeovers.left_waiting):
+            await self._database.write(takeovers.call_left_waiting, conversation_id)
 
     async def _forget_conversations(self) -> None:
         await self._forget(outlived.ephemeral, self._ephemeral_ms)

@@ -111,6 +111,9 @@ replies = Table(
     Column("token", Integer, nullable=False, server_default="1"),
     Column("worker_id", String(64)),
     Column("available_at", BigInteger, nullable=False),
+    # An earlier turn was live when it was queued, and nobody has ended that one since. Whoever does so takes the mark
+    # away. It only spares claims a look at the row: false proves nothing.
+    Column("waits_for_turn", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
     Column("deadline_at", BigInteger, nullable=False),
     Column("stop_requested", String(16)),
     Column("selected", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
@@ -155,17 +158,23 @@ replies = Table(
     CheckConstraint("on_crash in ('restart', 'keep_partial', 'fail')", name="on_crash"),
     CheckConstraint("stop_requested in ('cancel', 'interrupt')", name="stop_requested"),
 )
-_QUEUED = "status = 'queued'"
+_IN_LINE = "status = 'queued' and waits_for_turn = false"
 _RUNNING = "status = 'in_progress'"
 _LIVE = "status in ('queued', 'in_progress')"
+_UNANSWERED = "status in ('incomplete', 'failed', 'cancelled')"
 
 
 def is_queued(rows: FromClause) -> ColumnElement[bool]:
-    """The condition of the partial index on queued replies.
+    """Of those that are to end, those that nobody holds.
 
-    Its value is spelled out because SQLite takes a partial index only for a condition it can read.
+    Values are spelled out here and below because SQLite takes a partial index only for a condition it can read.
     """
     return rows.c.status == literal_column("'queued'")
+
+
+def is_in_line(rows: FromClause) -> ColumnElement[bool]:
+    """The condition of the partial indexes on queued replies that are not known to wait for an earlier turn."""
+    return is_queued(rows) & (rows.c.waits_for_turn == literal_column("false"))
 
 
 def is_running(rows: FromClause) -> ColumnElement[bool]:
@@ -173,24 +182,42 @@ def is_running(rows: FromClause) -> ColumnElement[bool]:
     return rows.c.status == literal_column("'in_progress'")
 
 
+def is_unanswered(rows: FromClause) -> ColumnElement[bool]:
+    """The condition of the partial index on replies that ended without their whole text."""
+    return rows.c.status.in_(
+        [literal_column("'incomplete'"), literal_column("'failed'"), literal_column("'cancelled'")]
+    )
+
+
 def is_live(rows: FromClause) -> ColumnElement[bool]:
     """The condition of the partial indexes on replies that are still to end."""
     return rows.c.status.in_([literal_column("'queued'"), literal_column("'in_progress'")])
+
+
+def in_no_index(column: ColumnElement[str]) -> ColumnElement[str]:
+    """The same text, which no index has: where SQLite, which knows of no sizes, would go by the wrong index.
+
+    It likes to go through all that a tenant has in the order that is wanted, to find the few rows that are.
+    """
+    return column + ""
 
 
 def _partial_index(name: str, *columns: Column[Any], where: str, unique: bool = False) -> None:
     Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
 
 
-# The claim and the sweeper read only live rows, so their cost does not grow with the history. What a row asks is in the
-# index too, so that a claim passes over thousands whose upstream is full without reading them.
+# The claim and the sweeper read only live rows, so their cost does not grow with the history. What waits for a turn is
+# not in line, so nor does it with the queue of a conversation. What a row asks is in the index too, so that a claim
+# passes over thousands whose upstream is full without reading them.
 _in_turn = (replies.c.available_at, replies.c.id, replies.c.model, replies.c.next_route)
-_partial_index("ix_replies_due", *_in_turn, where=_QUEUED)
-_partial_index("ix_replies_due_of_tenant", replies.c.tenant_id, *_in_turn, where=_QUEUED)
+_partial_index("ix_replies_due", *_in_turn, where=_IN_LINE)
+_partial_index("ix_replies_due_of_tenant", replies.c.tenant_id, *_in_turn, where=_IN_LINE)
 _partial_index("ix_replies_held", replies.c.worker_id, where=_RUNNING)
 _partial_index("ix_replies_live_turns", replies.c.conversation_id, replies.c.turn, replies.c.candidate, where=_LIVE)
 _partial_index("ix_replies_live_deadline", replies.c.deadline_at, where=_LIVE)
 _partial_index("ix_replies_live_tenant", replies.c.tenant_id, where=_LIVE)
+# Whoever looks for the few that failed finds them among millions that did not.
+_partial_index("ix_replies_unanswered", replies.c.tenant_id, replies.c.status, replies.c.id, where=_UNANSWERED)
 _partial_index("uq_replies_selected", replies.c.conversation_id, replies.c.turn, where="selected", unique=True)
 _partial_index("ix_conversations_ephemeral", conversations.c.updated_at, where="kind = 'ephemeral'")
 Index("ix_replies_recent", replies.c.tenant_id, replies.c.id)
@@ -403,6 +430,9 @@ _partial_index(
     webhook_deliveries.c.available_at,
     webhook_deliveries.c.id,
     where="status = 'pending'",
+)
+_partial_index(
+    "ix_webhook_deliveries_failed", webhook_deliveries.c.endpoint_id, webhook_deliveries.c.id, where="status = 'failed'"
 )
 _partial_index("ix_webhook_deliveries_held", webhook_deliveries.c.worker_id, where=_RUNNING)
 

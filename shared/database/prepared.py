@@ -22,7 +22,7 @@ Statement = Select[*tuple[Any, ...]] | Insert | Update | Delete
 class Prepared:
     """One statement of SQLAlchemy Core, for every database, and from any thread.
 
-    Values are given by the names of its `bindparam`s, and to an insert by the names of columns. Rows are named tuples.
+    Values are given by the names of its `bindparam`s, and to an insert also by the names of columns. Rows are named tuples.
     """
 
     def __init__(self, statement: Statement) -> None:
@@ -91,7 +91,7 @@ class _Form:
     """The statement's text for one database and one shape of values, and what becomes of values and rows."""
 
     def __init__(self, statement: Statement, dialect: Dialect, values: Values) -> None:
-        given = list(values) if isinstance(statement, Insert) else None
+        given = [name for name in values if name in statement.table.c] if isinstance(statement, Insert) else None
         compiled = statement.compile(dialect=dialect, column_keys=given)
         state = compiled.construct_expanded_state(values)
         self._text = state.statement

@@ -16,6 +16,8 @@ from shared.errors import NotFound, NotLastTurn, NotRetryable, NotSelectable, To
 from shared.ids import new_reply_id
 from shared.reply_status import OnCrash, ReplyStatus
 from shared.store import conversations as conversation_rows
+from shared.store.claims import IS_BLOCKED
+from shared.store.replies import turns_ahead
 
 MAX_CANDIDATES = 8
 
@@ -43,6 +45,7 @@ _RETRY = (
         model_calls=0,
         next_route=0,
         available_at=bindparam("now"),
+        waits_for_turn=IS_BLOCKED,
         deadline_at=bindparam("until"),
         key_id=bindparam("by_key"),
         traceparent=bindparam("new_traceparent"),
@@ -130,6 +133,7 @@ def regenerate(connection: Connection, tenant_id: str, reply_id: str, *, again: 
             "traceparent": again.traceparent,
             "becomes_selected": True,
             "available_at": now,
+            "waits_for_turn": turns_ahead(connection, row.conversation_id, row.turn) > 0,
             "deadline_at": now + again.deadline_ms,
             "created_at": now,
         },

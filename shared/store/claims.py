@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, exists, func, insert, null, select, tuple_, update
 
-from shared.database.models import attempts, conversations, is_live, is_queued, replies
+from shared.database.models import attempts, conversations, is_in_line, is_live, replies
 from shared.database.prepared import Prepared
 from shared.reply_status import ReplyStatus
 from shared.room import AnyRoom, Place, Room
@@ -88,7 +88,7 @@ IS_BLOCKED = exists().where(
     _earlier.c.conversation_id == replies.c.conversation_id, _earlier.c.turn < replies.c.turn, is_live(_earlier)
 )
 _is_due = (
-    is_queued(replies)
+    is_in_line(replies)
     & (replies.c.available_at <= bindparam("now"))
     & (replies.c.deadline_at > bindparam("now"))
     & replies.c.stop_requested.is_(None)
@@ -100,7 +100,10 @@ _due_replies = (
     .order_by(replies.c.available_at, replies.c.id)
     .limit(bindparam("limit"))
 )
-_DUE_IN = Prepared(select(replies.c.id).where(replies.c.conversation_id == bindparam("of_conversation"), _is_due))
+# Said twice that they are live, for the index on live turns: the one on all turns has the whole history.
+_DUE_IN = Prepared(
+    select(replies.c.id).where(replies.c.conversation_id == bindparam("of_conversation"), is_live(replies), _is_due)
+)
 _DUE_SINCE = select(replies.c.available_at).where(_is_due).order_by(replies.c.available_at, replies.c.id).limit(1)
 _CLAIM = Prepared(
     update(replies)
@@ -145,13 +148,13 @@ class _Due:
 _DUE = _Due(_due_replies)
 _DUE_LOCKED = _Due(_due_locked)
 _DUE_OF_TENANT_LOCKED = _Due(_due_locked.where(replies.c.tenant_id == bindparam("of_tenant")))
-# Each tenant that has queued replies, from one to the next through the index, however many replies each has.
+# Each tenant that has replies in line, from one to the next through the index, however many replies each has.
 _first = (
-    select(func.min(replies.c.tenant_id).label("tenant_id")).where(is_queued(replies)).cte("tenants", recursive=True)
+    select(func.min(replies.c.tenant_id).label("tenant_id")).where(is_in_line(replies)).cte("tenants", recursive=True)
 )
 _next = (
     select(func.min(replies.c.tenant_id))
-    .where(is_queued(replies), replies.c.tenant_id > _first.c.tenant_id)
+    .where(is_in_line(replies), replies.c.tenant_id > _first.c.tenant_id)
     .correlate(_first)
     .scalar_subquery()
 )

@@ -1,12 +1,14 @@
-"""What every end of a reply brings about, whoever ended it: the answer, what the turn goes on from, who is told."""
+"""What every end of a reply brings about, whoever ended it: the answer, what the turn goes on from, whose turn it is,
+who is told.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from shared.database.models import messages, replies
+from shared.database.models import is_live, messages, replies
 from shared.database.prepared import Prepared
 from shared.ids import answer_id
 from shared.reply_status import ReplyStatus
@@ -19,6 +21,20 @@ _CANDIDATES = Prepared(
     .select_from(replies.outerjoin(messages, messages.c.reply_id == replies.c.id))
     .where(replies.c.conversation_id == bindparam("of_conversation"), replies.c.turn == bindparam("of_turn"))
     .order_by(replies.c.candidate)
+)
+_next = replies.alias("next")
+_CALL_NEXT_TURN = Prepared(
+    update(replies)
+    .where(
+        replies.c.conversation_id == bindparam("of_conversation"),
+        replies.c.turn
+        == select(func.min(_next.c.turn))
+        .where(_next.c.conversation_id == bindparam("of_conversation"), is_live(_next))
+        .scalar_subquery(),
+        is_live(replies),
+        replies.c.waits_for_turn,
+    )
+    .values(waits_for_turn=False)
 )
 
 
@@ -53,12 +69,18 @@ def settle(connection: Connection, conversation_id: str, turn: int) -> None:
             return
 
 
+def call_next_turn(connection: Connection, conversation_id: str) -> None:
+    """Puts the first live turn of the conversation, which is locked, in line for a worker. Called after every end."""
+    _CALL_NEXT_TURN.run(connection, {"of_conversation": conversation_id})
+
+
 def settle_stopped(connection: Connection, row: Row[Any], *, now: int) -> None:
     """What is left to do for a reply that ended without its worker: an interrupt keeps the text so far."""
     if row.status == ReplyStatus.INCOMPLETE and row.partial:
         add_answer(connection, Claim.of_row(row), row.partial, now=now)
         connection.execute(update(replies).where(replies.c.id == row.id).values(partial=None))
     settle(connection, row.conversation_id, row.turn)
+    call_next_turn(connection, row.conversation_id)
     tell(connection, row, now=now)
 
 

@@ -33,7 +33,7 @@ from shared.messaging import reply_events
 from shared.messaging.reply_events import Cursor, Event
 from shared.reply_status import LIVE, ReplyStatus
 from shared.store import conversations as conversation_rows
-from shared.store import prompts, search_index, usage
+from shared.store import endings, prompts, search_index, usage
 
 # A write that takes out more messages would make others wait.
 ROWS_AT_ONCE = 500
@@ -168,6 +168,7 @@ def _shorten(connection: Connection, conversation_id: str, last_turn: int) -> Er
     with _overwriting(connection, [conversation_id]):
         counts["messages"] = connection.execute(delete(messages).where(early[messages])).rowcount
         connection.execute(delete(replies).where(early[replies]))
+    endings.call_next_turn(connection, conversation_id)
     return _told(found, counts, ())
 
 

@@ -238,7 +238,7 @@ def end(
     sent: Sent = NOTHING_SENT,
 ) -> ReplyStatus:
     """`finish`; with an `outcome` of the attempt it is for somebody else's claim, whose holder must be fenced off."""
-    conversation_rows.touch(connection, claim.conversation_id, now=now)
+    last_turn = conversation_rows.touch(connection, claim.conversation_id, now=now)
     held = {"reply_id": claim.reply_id, "held_token": claim.token}
     if claim.becomes_selected and ending.status is ReplyStatus.COMPLETED:
         _YIELD_PLACE.run(connection, {**held, "of_conversation": claim.conversation_id, "of_turn": claim.turn})
@@ -276,6 +276,8 @@ def end(
     )
     if status is not ReplyStatus.COMPLETED:
         endings.settle(connection, claim.conversation_id, claim.turn)
+    if claim.turn != last_turn:
+        endings.call_next_turn(connection, claim.conversation_id)
     endings.tell(connection, row, now=now)
     return status
 

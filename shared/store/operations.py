@@ -10,15 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, RowMapping, Select, bindparam, case, func, literal_column, select
 
-from shared.database.models import attempts, is_live, replies
-from shared.reply_status import ReplyStatus
-from shared.store.claims import IS_BLOCKED
+from shared.database.models import attempts, is_live, is_unanswered, replies
 from shared.store.replies import IS_EPHEMERAL, TURNS_AHEAD
 
 # What each live reply waits for, in the words of its `queue`; those that a worker has wait for nothing.
 _state = case(
     (replies.c.status == literal_column("'in_progress'"), "nothing"),
-    (IS_BLOCKED, "turn"),
+    (replies.c.waits_for_turn, "turn"),
     (replies.c.available_at > bindparam("now"), "retry"),
     else_="worker",
 ).label("state")
@@ -35,7 +33,7 @@ _LIVE = (
 _lately = (_of_tenant, replies.c.id >= bindparam("since"))
 _FAILED = (
     select(replies.c.id)
-    .where(*_lately, replies.c.status == ReplyStatus.FAILED, ~IS_EPHEMERAL)
+    .where(*_lately, replies.c.status == literal_column("'failed'"), is_unanswered(replies), ~IS_EPHEMERAL)
     .order_by(replies.c.id.desc())
     .limit(bindparam("limit"))
 )

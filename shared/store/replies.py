@@ -18,12 +18,14 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
+    tuple_,
+    union_all,
     update,
 )
 
-from shared.database.models import conversations, is_live, is_queued, is_running, messages, replies
+from shared.database.models import conversations, in_no_index, is_live, is_running, is_unanswered, messages, replies
 from shared.database.prepared import Prepared
-from shared.reply_status import ReplyStatus
+from shared.reply_status import LIVE, ReplyStatus
 
 # What a reader of many replies does not need.
 _LARGE = frozenset({"partial", "partial_lengths"})
@@ -94,7 +96,15 @@ _COUNT_TURNS_AHEAD = Prepared(
 )
 # Spelled out: in RETURNING, SQLite's columns are written without their tables.
 _ADD = Prepared(
-    insert(replies).returning(
+    insert(replies)
+    .values(
+        waits_for_turn=exists().where(
+            _earlier.c.conversation_id == bindparam("of_conversation"),
+            _earlier.c.turn < bindparam("of_turn"),
+            is_live(_earlier),
+        )
+    )
+    .returning(
         select(func.count(distinct(_earlier.c.turn)))
         .where(
             _earlier.c.conversation_id == literal_column("replies.conversation_id"),
@@ -106,6 +116,7 @@ _ADD = Prepared(
 )
 
 
+_PLACE = (replies.c.turn, replies.c.candidate)
 # It is in a conversation that is not kept, and so in no list.
 IS_EPHEMERAL = exists().where(
     conversations.c.id == replies.c.conversation_id, conversations.c.kind == literal_column("'ephemeral'")
@@ -114,7 +125,8 @@ IS_EPHEMERAL = exists().where(
 
 def add(connection: Connection, values: Mapping[str, Any]) -> int:
     """Inserts a queued reply, with every column that has no default. Returns how many earlier turns it waits for."""
-    return int(_ADD.scalar(connection, values))
+    place = {"of_conversation": values["conversation_id"], "of_turn": values["turn"]}
+    return int(_ADD.scalar(connection, {**values, **place}))
 
 
 def get(connection: Connection, tenant_id: str, reply_id: str) -> Mapping[str, Any] | None:
@@ -170,9 +182,9 @@ def places(connection: Connection, conversation_id: str, *, limit: int) -> Seque
 _LIVE_BY_TENANT = (
     select(replies.c.tenant_id, func.count().label("live")).where(is_live(replies)).group_by(replies.c.tenant_id)
 )
-# Each from the partial index that has no other rows.
+# Each from a partial index that has no other rows.
 _COUNT_LIVE = select(
-    select(func.count()).where(is_queued(replies)).scalar_subquery().label("queued"),
+    select(func.count()).where(is_live(replies)).scalar_subquery().label("live"),
     select(func.count()).where(is_running(replies)).scalar_subquery().label("running"),
 )
 
@@ -185,7 +197,7 @@ def live_by_tenant(connection: Connection) -> dict[str, int]:
 def count_live(connection: Connection) -> dict[ReplyStatus, int]:
     """How many replies are queued and how many are running, of all tenants."""
     counts = connection.execute(_COUNT_LIVE).one()
-    return {ReplyStatus.QUEUED: counts.queued, ReplyStatus.IN_PROGRESS: counts.running}
+    return {ReplyStatus.QUEUED: counts.live - counts.running, ReplyStatus.IN_PROGRESS: counts.running}
 
 
 def turns_ahead(connection: Connection, conversation_id: str, turn: int) -> int:
@@ -206,13 +218,46 @@ def page(
 
     What is not to be kept is in no list.
     """
-    query = _READ.where(replies.c.tenant_id == tenant_id)
-    if conversation_id is None:
-        query = query.where(~IS_EPHEMERAL)
+    if conversation_id is not None:
+        return _page_of_conversation(
+            connection, tenant_id, conversation_id, limit=limit, after=after, statuses=statuses
+        )
+    listed = [replies.c.tenant_id == tenant_id, ~IS_EPHEMERAL]
+    if after is not None:
+        listed.append(replies.c.id < after)
+    if statuses:
+        # Of each status the newest, by the index that has it: those that were wanted may be few among millions.
+        newest = [_newest_having(status, listed).limit(limit).subquery() for status in sorted(statuses)]
+        listed = [replies.c.id.in_(union_all(*(select(each.c.id) for each in newest)))]
+    return connection.execute(_READ.where(*listed).order_by(replies.c.id.desc()).limit(limit)).mappings().all()
+
+
+def _newest_having(status: ReplyStatus, listed: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """The ids of those that have the status, the newest first, with the condition of the partial index on it."""
+    query = select(replies.c.id).where(*listed, replies.c.status == literal_column(f"'{status}'"))
+    if status in LIVE:
+        return query.where(is_live(replies)).order_by(in_no_index(replies.c.id).desc())
+    if status is not ReplyStatus.COMPLETED:
+        query = query.where(is_unanswered(replies))
+    return query.order_by(replies.c.id.desc())
+
+
+def _page_of_conversation(
+    connection: Connection,
+    tenant_id: str,
+    conversation_id: str,
+    *,
+    limit: int,
+    after: str | None,
+    statuses: Collection[ReplyStatus],
+) -> Sequence[RowMapping]:
+    """In the order of its turns, by their index, which is that in which they were asked for."""
+    query = _READ.where(replies.c.tenant_id == tenant_id, replies.c.conversation_id == conversation_id)
     if statuses:
         query = query.where(replies.c.status.in_(sorted(statuses)))
-    if conversation_id is not None:
-        query = query.where(replies.c.conversation_id == conversation_id)
     if after is not None:
-        query = query.where(replies.c.id < after)
-    return connection.execute(query.order_by(replies.c.id.desc()).limit(limit)).mappings().all()
+        place = connection.execute(select(*_PLACE).where(replies.c.id == after)).one_or_none()
+        if place is None:
+            return ()
+        query = query.where(tuple_(*_PLACE) < tuple_(*place))
+    return connection.execute(query.order_by(*(each.desc() for each in _PLACE)).limit(limit)).mappings().all()

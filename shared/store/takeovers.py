@@ -9,14 +9,14 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, bindparam, case, exists, func, literal, null, select, update
 
-from shared.database.models import attempts, is_live, is_queued, is_running, replies, workers
+from shared.database.models import attempts, is_in_line, is_live, is_queued, is_running, replies, workers
 from shared.ending import TOO_LATE, Ending, Failure, Sent
 from shared.reply_status import AttemptOutcome, IncompleteReason, OnCrash, ReplyError, ReplyStatus, StopRequest
 from shared.store import attempts as attempt_rows
 from shared.store import conversations as conversation_rows
 from shared.store import endings, moves, prompts
 from shared.store import workers as worker_rows
-from shared.store.claims import Claim
+from shared.store.claims import IS_BLOCKED, Claim
 from shared.store.webhook_endpoints import is_heard_of
 
 
@@ -78,6 +78,11 @@ _EXPIRE = (
     )
     .returning(replies, is_heard_of())
 )
+_LEFT_WAITING = (
+    select(replies.c.conversation_id)
+    .distinct()
+    .where(is_live(replies), is_queued(replies), replies.c.waits_for_turn, ~IS_BLOCKED)
+)
 # Clocks of machines that are kept right differ by far less.
 CLOCK_STEP_MS = 60_000
 _last_end = select(func.max(attempts.c.ended_at)).where(attempts.c.reply_id == replies.c.id).scalar_subquery()
@@ -85,7 +90,9 @@ _last_end = select(func.max(attempts.c.ended_at)).where(attempts.c.reply_id == r
 # next try was queued when the one before ended.
 _queued_at = case((replies.c.tries == 0, replies.c.available_at), else_=func.coalesce(_last_end, replies.c.created_at))
 _from_future = (
-    is_queued(replies)
+    # Said for the index, too.
+    is_live(replies)
+    & is_queued(replies)
     & (replies.c.available_at > bindparam("now"))
     & (_queued_at > bindparam("now", type_=BigInteger) + CLOCK_STEP_MS)
 )
@@ -191,13 +198,28 @@ def overdue(connection: Connection, *, now: int, limit: int) -> Sequence[Row[Any
 
 
 def has_stamps_from_future(connection: Connection, *, now: int) -> bool:
-    """Whether queued replies wait for an instant that only a clock which was set back since could mean."""
-    return connection.execute(select(replies.c.id).where(_from_future).limit(1), {"now": now}).first() is not None
+    """Whether replies in line wait for an instant that only a clock which was set back since could mean.
+
+    What waits for an earlier turn is looked at when that one has ended.
+    """
+    found = select(replies.c.id).where(is_in_line(replies), _from_future).limit(1)
+    return connection.execute(found, {"now": now}).first() is not None
 
 
 def stamp_again(connection: Connection, *, now: int) -> None:
     """Makes those replies due, with as much time left as they were queued with."""
     connection.execute(_STAMP_AGAIN, {"now": now})
+
+
+def left_waiting(connection: Connection) -> list[str]:
+    """Conversations whose first live turn is not in line: who ended the one before it does not know of the mark."""
+    return list(connection.execute(_LEFT_WAITING).scalars())
+
+
+def call_left_waiting(connection: Connection, conversation_id: str) -> None:
+    """Puts that turn in line."""
+    conversation_rows.bump(connection, [conversation_id])
+    endings.call_next_turn(connection, conversation_id)
 
 
 def ownerless(connection: Connection) -> list[str]:

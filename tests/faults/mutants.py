@@ -166,6 +166,26 @@ OTHERS = [
         seen_by=f"{STORE_TESTS}/test_claims.py",
     ),
     Mutant(
+        "the next turn is not called when one is answered",
+        "moves",
+        "    if claim.turn != last_turn:\n",
+        "    if last_turn is None:\n",
+        seen_by=f"{STORE_TESTS}/test_turns_in_line.py",
+    ),
+    _without(
+        "the next turn is not called when one is stopped",
+        "endings",
+        "    call_next_turn(connection, row.conversation_id)\n",
+        seen_by=f"{STORE_TESTS}/test_turns_in_line.py",
+    ),
+    _without(
+        "the next turn is not called when one is erased",
+        "erasures",
+        "    endings.call_next_turn(connection, conversation_id)\n",
+        seen_by=f"{STORE_TESTS}/test_turns_in_line.py",
+        is_met=False,
+    ),
+    Mutant(
         "a regeneration behind the last turn",
         "candidates",
         "    if row.turn != last_turn:\n",

@@ -105,6 +105,19 @@ class AskingRules(Scene):
                 was_begun = row.turn == live[0].turn and row.attempt
                 assert now["status"] == ("incomplete" if was_begun else "cancelled")
 
+    @precondition(lambda self: self.waiting())
+    @rule(number=NUMBER)
+    def ask_through_an_older_gateway(self, number: int) -> None:
+        """One that does not know of the mark on what waits for a turn."""
+        row = self.pick(self.waiting(), number)
+        self.about(row.conversation_id)
+        self.outcomes["without a mark"] += 1
+        self.tables.change_reply(row.id, waits_for_turn=False)
+
+    def waiting(self) -> list[Row[Any]]:
+        """Replies that are marked so."""
+        return [row for row in self.world.replies.values() if row.status == "queued" and row.waits_for_turn]
+
     @rule(number=NUMBER, key=st.sampled_from(["key-1", "key-2"]))
     def ask_with_key(self, number: int, key: str) -> None:
         """One key makes one turn, until it is forgotten."""

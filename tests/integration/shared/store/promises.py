@@ -270,6 +270,9 @@ class Promises:
         for row in after.replies.values():
             if row.status == ReplyStatus.IN_PROGRESS:
                 assert row.turn == min(each.turn for each in after.live(row.conversation_id))
+            elif row.status == ReplyStatus.QUEUED and row.waits_for_turn:
+                first = min(each.turn for each in after.live(row.conversation_id))
+                assert first < row.turn, "no claim looks at it, and nobody would put it in line"
 
 
 def check_tokens(moves: Sequence[Row[Any]]) -> None:

@@ -33,7 +33,7 @@ USUAL = frozenset(
         *("cancel while queued", "cancel while in_progress", "interrupt while queued", "interrupt while in_progress"),
         *("regenerate", "choose", "retry", "fork", "remove", "append", "take_over", "expire", "stamped again"),
         *("restart: queued", "moved with stop cancel", "moved with stop interrupt", "the same key again"),
-        *("ask: Busy", "regenerate: NotLastTurn", "choose: NotSelectable", "retry: NotRetryable"),
+        *("without a mark", "ask: Busy", "regenerate: NotLastTurn", "choose: NotSelectable", "retry: NotRetryable"),
         *("finish: Lost", "requeue: Lost", "claim: ProcessGone", "_ask_once: IdempotencyMismatch"),
     }
 )

@@ -29,7 +29,7 @@ def _spent(tables: Tables, spender: Spender) -> object:
 
 
 USES: dict[str, tuple[str, Callable[[Tables, str], object]]] = {
-    "claim": ("ix_replies_due", lambda tables, _: tables.claim()),
+    "claim": ("ix_replies_due", lambda tables, _: (tables.asked(), tables.claim())),
     "has_due": ("ix_replies_due", lambda tables, _: tables(claims.has_due, now=NOW)),
     "has_due but of full models": (
         "ix_replies_due",
