@@ -1,9 +1,9 @@
 """Fills a database: `python -m bench.seed --conversations N --messages M DATABASE_URL`.
 
-Conversations that are over, rows by the thousand with Core, in a transaction each: what is said, the answers and their
-replies, as the store would have left them, without attempts and usage. The triggers note down each message for the
-search index as always; unless `--searchable` is given these notes are thrown away, since indexing millions keeps a
-gateway busy for hours.
+Conversations that are over, one begun each minute up to now, rows by the thousand with Core, in a transaction each:
+what was said, the answers, their replies and tries, and what they have used, as the store would have left them. The
+triggers note down each message for the search index as always; unless `--searchable` is given these notes are thrown
+away, since indexing millions keeps a gateway busy for hours.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import argparse
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert
+from sqlalchemy import Connection, Table, delete, insert
 
-from shared.clock import now_ms
+from shared.clock import day_of, now_ms
 from shared.database.engine import open_engine, parse_url, prepare_sqlite, sqlite_path
-from shared.database.models import DEFAULT_TENANT, conversations, replies
+from shared.database.models import DEFAULT_TENANT, attempts, conversations, messages, replies, usage_days
 from shared.database.schema import migrate
 from shared.database.search_tables import search_pending
-from shared.ids import answer_id, new_conversation_id, new_message_id, new_reply_id
-from shared.reply_status import ReplyStatus
-from shared.store import messages as message_rows
+from shared.ids import answer_id, first_reply_id
+from shared.reply_status import AttemptOutcome, ReplyStatus
 
 ROWS_AT_ONCE = 10_000
 WORDS = tuple(
@@ -33,17 +32,32 @@ WORDS = tuple(
 )
 WORDS_A_MESSAGE = 20
 MINUTE_MS = 60_000
+# So many that each comes back now and then, and no two conversations of one on a day.
+END_USERS = 50_000
 
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The rows of some conversations."""
+    """The rows of some conversations, by their tables."""
 
-    conversations: list[Values]
-    messages: list[Values]
-    replies: list[Values]
+    conversations: list[Values] = field(default_factory=list)
+    messages: list[Values] = field(default_factory=list)
+    replies: list[Values] = field(default_factory=list)
+    attempts: list[Values] = field(default_factory=list)
+    usage: list[Values] = field(default_factory=list)
+
+    def rows(self) -> int:
+        """How many there are."""
+        return sum(len(rows) for _, rows in self.by_table())
+
+    def by_table(self) -> list[tuple[Table, list[Values]]]:
+        """In an order in which they can be stored."""
+        tables = (conversations, messages, replies, attempts, usage_days)
+        return list(
+            zip(tables, (self.conversations, self.messages, self.replies, self.attempts, self.usage), strict=True)
+        )
 
 
 def seed(
@@ -64,15 +78,14 @@ def seed(
         with connection.begin():
             _store(connection, batch, searchable=searchable)
         ids += [row["id"] for row in batch.conversations]
-        on_batch(len(batch.conversations) + len(batch.messages) + len(batch.replies))
+        on_batch(batch.rows())
     return ids
 
 
 def _store(connection: Connection, batch: Batch, *, searchable: bool) -> None:
-    connection.execute(insert(conversations), batch.conversations)
-    message_rows.add(connection, batch.messages)
-    if batch.replies:
-        connection.execute(insert(replies), batch.replies)
+    for table, rows in batch.by_table():
+        if rows:
+            connection.execute(insert(table), rows)
     if not searchable:
         first, last = batch.conversations[0]["id"], batch.conversations[-1]["id"]
         connection.execute(delete(search_pending).where(search_pending.c.conversation_id.between(first, last)))
@@ -82,25 +95,27 @@ def _batches(count: int, messages: int, tenant_id: str) -> Iterator[Batch]:
     """The first conversation is the one that changed longest ago, the last one has changed just now."""
     each, more = divmod(messages, count)
     now = now_ms()
-    batch = Batch([], [], [])
+    batch = Batch()
     for number in range(count):
         # Those that are left over go to the first ones.
-        _add(batch, tenant_id, each + (number < more), began_at=now - (count - number) * MINUTE_MS)
+        began_at = now - (count - number) * MINUTE_MS
+        _add(batch, tenant_id, f"user-{now}-{number % END_USERS}", each + (number < more), began_at=began_at)
         if len(batch.conversations) + len(batch.messages) >= ROWS_AT_ONCE:
             yield batch
-            batch = Batch([], [], [])
+            batch = Batch()
     if batch.conversations:
         yield batch
 
 
-def _add(batch: Batch, tenant_id: str, count: int, *, began_at: int) -> None:
+def _add(batch: Batch, tenant_id: str, end_user: str, count: int, *, began_at: int) -> None:
     """One conversation: questions and answers in turn."""
-    conversation_id = new_conversation_id()
+    conversation_id = _id("conv", began_at)
     shared: Values = {"tenant_id": tenant_id, "conversation_id": conversation_id}
     batch.conversations.append(
         {
             "id": conversation_id,
             "tenant_id": tenant_id,
+            "end_user": end_user,
             "title": " ".join(random.choices(WORDS, k=6)),
             "parameters": {},
             "metadata": {},
@@ -115,11 +130,20 @@ def _add(batch: Batch, tenant_id: str, count: int, *, began_at: int) -> None:
         at = began_at + place
         said = {**shared, "turn": turn, "position": position, "content": _text(), "created_at": at}
         if position:
-            reply_id = new_reply_id()
+            reply_id = _id("reply", at)
             batch.messages.append({**said, "id": answer_id(reply_id, 1), "role": "assistant", "reply_id": reply_id})
             batch.replies.append({**shared, **_reply(at), "id": reply_id, "turn": turn})
+            batch.attempts.append({**_attempt(at), "reply_id": reply_id, "tenant_id": tenant_id, "end_user": None})
         else:
-            batch.messages.append({**said, "id": new_message_id(), "role": "user", "reply_id": None})
+            batch.messages.append({**said, "id": _id("msg", at), "role": "user", "reply_id": None})
+    if answers := count // 2:
+        used = {"tenant_id": tenant_id, "day": day_of(began_at), "end_user": end_user}
+        batch.usage.append({**used, **_used(answers)})
+
+
+def _id(noun: str, at: int) -> str:
+    """One as it would have been made at that instant; 16 of the characters that ids have are random."""
+    return f"{noun}{first_reply_id(at)[5:-16]}{random.getrandbits(64):016x}"
 
 
 def _text() -> str:
@@ -146,6 +170,40 @@ def _reply(at: int) -> Values:
         "created_at": at,
         "started_at": at,
         "finished_at": at,
+    }
+
+
+def _attempt(at: int) -> Values:
+    """What is the same in every try that completed at that instant, and was counted since."""
+    return {
+        "attempt": 1,
+        "worker_id": "worker_of_the_past",
+        "model": "demo",
+        "started_at": at,
+        "ended_at": at,
+        "outcome": AttemptOutcome.COMPLETED,
+        "input_tokens": WORDS_A_MESSAGE,
+        "output_tokens": WORDS_A_MESSAGE,
+        "usage_estimated": False,
+        "reply_status": ReplyStatus.COMPLETED,
+        "lengths": [WORDS_A_MESSAGE] * 4,
+        "first_token_ms": 1,
+    }
+
+
+def _used(answers: int) -> Values:
+    """What so many answers to one end user come to on a day."""
+    return {
+        "model": "demo",
+        "key_id": "",
+        "completed": answers,
+        "incomplete": 0,
+        "failed": 0,
+        "cancelled": 0,
+        "attempts": answers,
+        "input_tokens": answers * WORDS_A_MESSAGE,
+        "output_tokens": answers * WORDS_A_MESSAGE,
+        "estimated_tokens": 0,
     }
 
 

@@ -22,7 +22,7 @@ Statement = Select[*tuple[Any, ...]] | Insert | Update | Delete
 class Prepared:
     """One statement of SQLAlchemy Core, for every database, and from any thread.
 
-    Values are given by the names of its `bindparam`s, and to an insert also by the names of columns. Rows are named tuples.
+    Values are given by the names of its `bindparam`s, and to an insert also by those of columns. Rows are named tuples.
     """
 
     def __init__(self, statement: Statement) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import (
     update,
 )
 
-from shared.database.models import conversations
+from shared.database.models import conversations, in_no_index
 from shared.database.prepared import Prepared
 
 Order = Literal["asc", "desc"]
@@ -104,7 +104,7 @@ def of_end_user(
     query = select(conversations).where(table.tenant_id == tenant_id, table.end_user == end_user)
     if after is not None:
         query = query.where(table.id > after)
-    return connection.execute(query.order_by(table.id).limit(limit)).mappings().all()
+    return connection.execute(query.order_by(in_no_index(table.id)).limit(limit)).mappings().all()
 
 
 def change(

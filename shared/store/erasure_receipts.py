@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, update
 
-from shared.database.models import conversations
+from shared.database.models import conversations, in_no_index
 from shared.database.models import erasures as receipts
 from shared.errors import NotFound
 from shared.ids import new_erasure_id
@@ -31,9 +31,11 @@ class Logs:
 _of_end_user = (conversations.c.tenant_id == bindparam("of_tenant")) & (
     conversations.c.end_user == bindparam("of_end_user")
 )
-_LAST = select(func.max(conversations.c.id)).where(_of_end_user)
+_LAST = select(func.max(in_no_index(conversations.c.id))).where(_of_end_user)
 _NEXT = (
-    select(conversations.c.id).where(_of_end_user, conversations.c.id <= bindparam("up_to")).limit(bindparam("limit"))
+    select(conversations.c.id)
+    .where(_of_end_user, in_no_index(conversations.c.id) <= bindparam("up_to"))
+    .limit(bindparam("limit"))
 )
 _UNFINISHED = (
     select(receipts)

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from shared.database.models import conversations, messages
+from shared.database.models import conversations, in_no_index, messages
 from shared.database.search_tables import search_documents, search_pending
 from shared.search_text import fold, grams_to_ask, has_all, numbers_of, snippet
 from shared.store.conversations import Order
@@ -121,9 +121,9 @@ def _is_between(search: Search, position: tuple[int, str], until: tuple[int, str
     return (search.after is None or position > search.after) and (until is None or position <= until)
 
 
-def _visible(search: Search, query: Select[Any]) -> Select[Any]:
+def _visible(search: Search, query: Select[Any], *, tenant_id: ColumnElement[str] = _c.tenant_id) -> Select[Any]:
     """Only the conversations that the search may find."""
-    query = query.where(_c.tenant_id == search.tenant_id, _c.kind == "chat")
+    query = query.where(tenant_id == search.tenant_id, _c.kind == "chat")
     return query if search.end_user is None else query.where(_c.end_user == search.end_user)
 
 
@@ -159,6 +159,9 @@ def _by_index(connection: Connection, search: Search) -> list[_Hit] | None:
     if len(rows) > COMMON:
         return None
     newest = {row.conversation_id: row for row in sorted(rows, key=lambda row: row.id)}
+    if not newest:
+        # To learn that none of these is among none, a database reads them all.
+        return []
     # Ordered here: SQLite would read all conversations in order, and look for each of them in the list.
     places = connection.execute(_visible(search, select(_c.id, _c.updated_at).where(_c.id.in_(list(newest)))))
     hits = [_Hit((row.updated_at, row.id), newest[row.id].message_id) for row in places]
@@ -199,6 +202,7 @@ def _pending(connection: Connection, search: Search, *, until: tuple[int, str] |
         select(_c.id, _c.updated_at, _c.title, newest.c.message_id, messages.c.content)
         .join_from(newest, conversations, _c.id == newest.c.conversation_id)
         .outerjoin(messages, messages.c.id == newest.c.message_id),
+        tenant_id=in_no_index(_c.tenant_id),
     ).order_by(newest.c.id.desc())
     chars = 0
     with connection.execute(query.execution_options(yield_per=50)) as rows:

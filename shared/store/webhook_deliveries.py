@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from shared.database.models import conversations, webhook_deliveries, webhook_endpoints
 from shared.ids import first_delivery_id, new_delivery_id
@@ -93,12 +105,21 @@ def page(
 ) -> Sequence[RowMapping]:
     """Up to `limit` deliveries to the endpoint, the newest first, without what they say."""
     table = webhook_deliveries.c
-    query = select(*_SHOWN).where(table.endpoint_id == endpoint_id)
-    if statuses:
-        query = query.where(table.status.in_(sorted(statuses)))
+    listed = [table.endpoint_id == endpoint_id]
     if after is not None:
-        query = query.where(table.id < after)
-    return connection.execute(query.order_by(table.id.desc()).limit(limit)).mappings().all()
+        listed.append(table.id < after)
+    if statuses:
+        # Of each status the newest, by the index that has it: those that failed are few among those that came through.
+        newest = [
+            select(table.id)
+            .where(*listed, table.status == literal_column(f"'{status}'"))
+            .order_by(table.id.desc())
+            .limit(limit)
+            .subquery()
+            for status in sorted(statuses)
+        ]
+        listed = [table.id.in_(union_all(*(select(each.c.id) for each in newest)))]
+    return connection.execute(select(*_SHOWN).where(*listed).order_by(table.id.desc()).limit(limit)).mappings().all()
 
 
 def of_conversation(

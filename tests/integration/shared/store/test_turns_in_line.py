@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from shared.database.models import DEFAULT_TENANT, replies, workers
-from shared.reply_status import AttemptOutcome, StopRequest
+from shared.reply_status import AttemptOutcome, OnBusy, StopRequest
 from shared.store import candidates, claims, erasures, moves, stops, takeovers, turns
 from shared.store.candidates import Again
 from shared.store.claims import Claim
@@ -99,7 +99,7 @@ def test_who_breaks_in_waits_for_what_still_runs_and_is_called(tables: Tables) -
     tables.ask(conversation_id)
     tables.ask(conversation_id)
     (held,) = tables.claim()
-    asked = Ask("Stop!", 1, None, "model", MINUTE, on_busy=turns.OnBusy.INTERRUPT)
+    asked = Ask("Stop!", 1, None, "model", MINUTE, on_busy=OnBusy.INTERRUPT)
     turn = tables(turns.ask, DEFAULT_TENANT, conversation_id, asked=asked, now=NOW)
     assert in_line(tables) == []
     tables(moves.finish, held, COMPLETED, now=NOW)
@@ -143,8 +143,7 @@ def test_what_is_left_of_a_conversation_that_is_half_erased_goes_on(
 ) -> None:
     monkeypatch.setattr(erasures, "ROWS_AT_ONCE", 1)
     conversation_id = tables.conversation()
-    for _ in range(3):
-        (last,) = tables.ask(conversation_id)
+    _, _, (last,) = (tables.ask(conversation_id) for _ in range(3))
     tables(erasures.erase_one, DEFAULT_TENANT, conversation_id)
     assert in_line(tables) == [last]
 
