@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench.frame import Benchmark, Scope
-from bench.results import Result, as_json, described, machine, table
+from bench.results import Result, as_json, described, kind_of, machine, table
 from cli.file_limit import raise_file_limit
 
 
@@ -44,7 +44,7 @@ def run_all(benchmarks: Sequence[Benchmark], given: argparse.Namespace) -> None:
     raise_file_limit()
     scope = Scope(quick=given.quick, database_url=given.database_url, runs=given.runs)
     on = machine()
-    print(described(on), flush=True)
+    print(described(on, database=kind_of(scope.database_url)), flush=True)
     if scope.quick:
         print("a quick run: it shows that everything works, and its figures mean little", flush=True)
     results: list[Result] = []

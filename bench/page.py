@@ -14,14 +14,12 @@ from pathlib import Path
 
 from bench import peer_figures, plot
 from bench.__main__ import NAMED, NAMES, benchmark
-from bench.results import ROOT, described, markdown, read
+from bench.results import DATABASES, ROOT, described, markdown, read
 
 PAGE = ROOT / "docs" / "performance.md"
 IMAGES = PAGE.parent / "images"
 PUBLISHED = ROOT / "bench" / "published"
 PEERS = "peers"
-# The files of bench/published, in the order of the page.
-DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 NONE = "None are published yet."
 
 
@@ -59,7 +57,7 @@ def figures(published: Path) -> str:
         if path.is_file():
             said, results = read(path)
             image = f"![On {called}: each figure as a share of what its target allows](images/performance-{kind}.svg)"
-            parts += [f"### On {called}", f"{described(said['machine'])}.", image, markdown(results)]
+            parts += [f"### On {called}", f"{described(said['machine'], database=kind)}.", image, markdown(results)]
     return "\n\n".join(parts) or NONE
 
 
@@ -70,7 +68,7 @@ def beside_peers(published: Path) -> str:
         return NONE
     said, results = read(path)
     image = f"![The same questions asked of each of them, side by side](images/performance-{PEERS}.svg)"
-    on = f"{described(said['machine'])}; database: {DATABASES[said['database']]}."
+    on = f"{described(said['machine'], database=said['database'])}."
     return "\n\n".join([on, image, peer_figures.markdown(results)])
 
 

@@ -51,7 +51,8 @@ def _cell(row: Row | None) -> str:
     if row is None:
         return ""
     low, high = (figure(value) for value in row.spread)
-    return f"{figure(row.median)} {row.unit} ({low} to {high})"
+    runs = f" ({low} to {high})" if len(row.values) > 1 else ""
+    return f"{figure(row.median)} {row.unit}{runs}"
 
 
 def svg(said: dict[str, Any], results: Sequence[Result]) -> str:
@@ -59,7 +60,7 @@ def svg(said: dict[str, Any], results: Sequence[Result]) -> str:
     found = sides(results)
     names = _names(found)
     panels = list(found.items())
-    parts = [text(described(said["machine"]), MARGIN, 24, kind="about")]
+    parts = [text(described(said["machine"], database=said["database"]), MARGIN, 24, kind="about")]
     y = float(TOP)
     for first in range(0, len(panels), 2):
         pair = panels[first : first + 2]

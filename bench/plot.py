@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.drawing import bar, picture, spread, text
 from bench.frame import Row, Target
-from bench.results import Result, described, figure
+from bench.results import DATABASES, Result, described, figure
 
 WIDTH, LABEL, BAR, LINE, TOP, BOTTOM = 920, 370, 300, 26, 64, 20
 # The bound stands at two thirds, so that there is room to be beyond it.
@@ -51,12 +51,12 @@ def svg(said: dict[str, Any], results: Sequence[Result]) -> str:
     height = TOP + LINE * len(rows) + BOTTOM
     bound = LABEL + BOUND
     parts = [
-        text(described(said["machine"]), 20, 24, kind="about"),
+        text(described(said["machine"], database=said["database"]), 20, 24, kind="about"),
         text("how much of what is allowed was used, and the spread of the runs", 20, TOP - 12, kind="about"),
         text("the target", bound, TOP - 12, kind="about", anchor="middle"),
     ]
     for number, (name, row, target) in enumerate(rows):
         parts += _line(name, row, target, TOP + LINE * number)
     parts.append(f'<path class="bound" d="M{bound:.0f} {TOP - 6}V{height - BOTTOM}" stroke-dasharray="4 3"/>')
-    title = f"What was measured on {said['database']}, as a share of what each target allows"
+    title = f"What was measured on {DATABASES[said['database']]}, as a share of what each target allows"
     return picture(title, parts, width=WIDTH, height=height)

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.frame import Benchmark, Row, Scope, Target
-from shared.database.engine import sqlite_module
+from shared.database.engine import parse_url, sqlite_module
 
 ROOT = Path(__file__).parents[1]
+# The kinds of databases, as results files and people call them.
+DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +76,26 @@ def _commit() -> str:
     return said.stdout.strip()
 
 
-def described(on: dict[str, Any]) -> str:
-    """The machine in a line."""
+def described(on: dict[str, Any], *, database: str = "sqlite") -> str:
+    """The machine in a line, and the database of that kind."""
+    stored = f"SQLite {on['sqlite']}" if database == "sqlite" else DATABASES[database]
     return (
         f"{on['cores']} cores ({on['architecture']}), load {on['load']} before, Python {on['python']}, "
-        f"SQLite {on['sqlite']}, commit {on['commit']}"
+        f"{stored}, commit {on['commit']}"
     )
 
 
+def kind_of(database_url: str | None) -> str:
+    """Of which kind of database a URL is; without one it is a SQLite file. The rest of it may hold a password."""
+    return "sqlite" if database_url is None else parse_url(database_url).get_backend_name()
+
+
 def as_json(on: dict[str, Any], scope: Scope, results: Sequence[Result]) -> str:
-    """The text of a results file. A URL of a database may carry a password: only its kind is kept."""
-    database = (scope.database_url or "sqlite").partition(":")[0].partition("+")[0]
+    """The text of a results file."""
     return json.dumps(
         {
             "machine": on,
-            "database": database,
+            "database": kind_of(scope.database_url),
             "quick": scope.quick,
             "benchmarks": [asdict(result) for result in results],
         },

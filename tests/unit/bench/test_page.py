@@ -57,8 +57,8 @@ def test_the_page_shows_the_figures_of_a_database(published: Path) -> None:
 def test_the_peers_stand_beside_each_other(published: Path) -> None:
     head, _, *rows = beside_peers(published).splitlines()[4:]
     assert head == "| | Async Chat API | LiteLLM 1.2 | the model itself |"
-    assert rows[0] == "| answers | 55 /s (50 to 60) | 20 /s (20 to 20) | 80 /s (80 to 80) |"
-    assert rows[1] == "| accepted | 500 /s (500 to 500) |  |  |"
+    assert rows[0] == "| answers | 55 /s (50 to 60) | 20 /s | 80 /s |"
+    assert rows[1] == "| accepted | 500 /s |  |  |"
 
 
 def test_a_picture_has_a_bar_for_each_figure(published: Path) -> None:
