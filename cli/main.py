@@ -219,7 +219,10 @@ def health(role: str) -> None:
 @click.option(
     "--url", "urls", metavar="URL", multiple=True, help="Load a running installation instead, and break nothing."
 )
-def verify(seconds: float, seed: int | None, *, database_url: str | None, urls: tuple[str, ...]) -> int:
+@click.option("--key", envvar="ASYNCCHAT_API_KEY", help="An API key for --url.  [env: ASYNCCHAT_API_KEY]")
+def verify(
+    seconds: float, seed: int | None, *, database_url: str | None, urls: tuple[str, ...], key: str | None
+) -> int:
     """Prove that nothing is lost: load and kill an installation of its own, and count.
 
     Starts two gateways, two workers, a Valkey and the demo model, breaks them at random while clients ask, and prints
@@ -231,7 +234,7 @@ def verify(seconds: float, seed: int | None, *, database_url: str | None, urls: 
         raise click.UsageError(
             "--url is about a running installation and --database-url about one that is started here"
         )
-    return run_verify(VerifyOptions(seconds=seconds, seed=seed, database_url=database_url, urls=urls))
+    return run_verify(VerifyOptions(seconds=seconds, seed=seed, database_url=database_url, urls=urls, key=key))
 
 
 @commands.command(add_help_option=False, context_settings={"ignore_unknown_options": True})

@@ -44,6 +44,7 @@ class VerifyOptions:
     seed: int | None
     database_url: str | None
     urls: tuple[str, ...]
+    key: str | None = None
 
 
 def run_verify(options: VerifyOptions) -> int:
@@ -112,7 +113,7 @@ async def _judged(run: Run, installation: Installation) -> Verdict:
 
 async def _load_only(run: Run, options: VerifyOptions) -> Verdict:
     urls = [url.rstrip("/") for url in options.urls]
-    async with _session() as session:
+    async with _session(options.key) as session:
         client = Client(session, urls, run.history)
         style = await _style_of(session, urls[0])
         run.narrator.say(f"{run.seconds:g} s of load on {' and '.join(urls)}, from seed {run.seed}; no faults")
@@ -143,14 +144,23 @@ def _requests(journal: Path) -> Counter[str]:
     return Counter(str(json.loads(line)["asked"]) for line in journal.read_text().splitlines())
 
 
-def _session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+def _session(key: str | None = None) -> aiohttp.ClientSession:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers)
 
 
 async def _style_of(session: aiohttp.ClientSession, url: str) -> Style:
-    """The demo's models are asked for by name where the default is one of them and no list shuts the others out."""
+    """The demo's models are asked for by name where the default is one of them and no list shuts the others out.
+
+    Raises:
+        AsyncChatError: the server asks for a key, or is none of this project.
+    """
     try:
         async with session.get(f"{url}/models/", timeout=aiohttp.ClientTimeout(total=10)) as answer:
+            if answer.status in (401, 403):
+                raise AsyncChatError(
+                    f"{url} asks for a key that may read and write: give it one with --key or ASYNCCHAT_API_KEY"
+                )
             offered = await answer.json()
             names = [str(model["id"]) for model in offered["data"] if model["default"]]
             return Style(has_demo_model=bool(offered["any_name"]) and names[0].startswith(DEMO_MODEL))

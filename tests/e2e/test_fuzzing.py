@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from cli.child_commands import child_python_path, python_module
+from tests.fixtures.api_keys import make_key
 from tests.fixtures.up import StartUp
 
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "0"))
@@ -60,21 +60,6 @@ def _ids(client: httpx2.Client) -> dict[str, Any]:
     }
 
 
-def _key(folder: Path) -> str:
-    """One that may do everything, made before the server starts."""
-    (folder / "data").mkdir()
-    environment = {
-        **os.environ,
-        "DATABASE_URL": f"sqlite:///{folder}/data/asyncchat.db",
-        "PYTHONPATH": child_python_path(),
-    }
-    said = ""
-    for arguments in (("migrate",), ("keys", "create", "--name", "fuzzing", "--scope", "admin")):
-        command = python_module("cli", *arguments)
-        said = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
-    return said.strip()
-
-
 def _parameters(ids: dict[str, Any]) -> str:
     return "".join(f'"path.{name}" = {json.dumps(value)}\n' for name, value in ids.items())
 
@@ -85,7 +70,9 @@ def test_no_request_makes_the_server_fail_or_answer_as_the_document_does_not_say
     start_up: StartUp, folder: Path, auth: str
 ) -> None:
     """With keys it also looks at what is answered to whoever has none, or a wrong one."""
-    headers = {} if auth == "open" else {"Authorization": f"Bearer {_key(folder)}"}
+    (folder / "data").mkdir()
+    database_url = f"sqlite:///{folder}/data/asyncchat.db"
+    headers = {} if auth == "open" else {"Authorization": f"Bearer {make_key(database_url, '--scope', 'admin')}"}
     up = start_up(environment={**ENVIRONMENT, "ASYNCCHAT_AUTH": auth})
     up.wait_until_ready()
     with httpx2.Client(base_url=up.url, headers=headers) as client:

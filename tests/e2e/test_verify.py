@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 
+import httpx2
 import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError
@@ -19,6 +20,7 @@ from shared.database.engine import open_engine, parse_url, sqlite_path
 from shared.database.file_lock import FileLock
 from shared.database.models import replies
 from shared.reply_status import ReplyStatus
+from tests.fixtures.api_keys import make_key
 from tests.fixtures.up import OURS, ROOT, StartUp, live_processes
 from tests.fixtures.waiting import wait_for
 
@@ -150,16 +152,21 @@ def test_ctrl_c_ends_it_with_what_was_seen(start_verify: StartVerify) -> None:
     assert verify.count("lost") == 0
 
 
-def test_a_running_installation_is_loaded_over_http_and_left_as_it_was(
+def test_a_running_installation_is_loaded_over_http_with_a_key_and_left_as_it_was(
     database_url: str, start_up: StartUp, start_verify: StartVerify
 ) -> None:
-    up = start_up(environment={"DATABASE_URL": database_url})
+    key = make_key(database_url)
+    up = start_up(environment={"DATABASE_URL": database_url, "ASYNCCHAT_AUTH": "keys"})
     up.wait_until_ready()
-    mine = up.post("/conversations/", {"title": "mine"})["id"]
-    children = up.children()
-    verify = start_verify("--seconds", "3", "--url", up.url)
-    assert verify.end() == 0, verify.output
-    assert verify.count("accepted") > 10
-    assert verify.count("lost") == 0
-    assert up.children() == children
-    assert [each["id"] for each in up.get("/conversations/")["data"]] == [mine]
+    with httpx2.Client(base_url=up.url, headers={"Authorization": f"Bearer {key}"}) as client:
+        mine = client.post("/conversations/", json={"title": "mine"}).json()["id"]
+        children = up.children()
+        without = start_verify("--seconds", "3", "--url", up.url)
+        assert without.end() == 1
+        assert "asks for a key" in without.output
+        verify = start_verify("--seconds", "3", "--url", up.url, "--key", key)
+        assert verify.end() == 0, verify.output
+        assert verify.count("accepted") > 10
+        assert verify.count("lost") == 0
+        assert up.children() == children
+        assert [each["id"] for each in client.get("/conversations/").json()["data"]] == [mine]
