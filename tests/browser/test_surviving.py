@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from playwright.sync_api import Route, expect
+from playwright.sync_api import APIResponse, Route, expect
 
 from tests.browser.chat_page import ChatPage
 from tests.fixtures.up import Up
@@ -80,6 +80,23 @@ def test_an_answer_that_got_lost_is_not_asked_for_twice(chat: ChatPage, up: Up) 
     expect(chat.thread.get_by_label("You")).to_have_count(1)
     assert lost == [202]
     assert len(up.get(f"/conversations/{conversation}/")["messages"]) == 2
+
+
+def test_a_message_is_shown_once_while_its_answer_is_under_way(chat: ChatPage, up: Up) -> None:
+    """The stream may tell of it first."""
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold(route: Route) -> None:
+        held.append((route, route.fetch()))
+
+    chat.open(up.post("/conversations/", {"model": "demo-fast"})["id"])
+    chat.page.route("**/ask-message/", hold)
+    chat.say("Hello, I am Ada")
+    chat.finished("nice to meet you")
+    expect(chat.thread.get_by_label("You")).to_have_count(1)
+    route, accepted = held[0]
+    route.fulfill(response=accepted)
+    expect(chat.thread.get_by_label("You")).to_have_count(1)
 
 
 def test_what_was_being_sent_is_sent_after_a_reload(chat: ChatPage) -> None:

@@ -3,10 +3,14 @@
 // What is on its way is shown at once, and goes on after a reload of the tab.
 
 import { call } from "../base/api.js";
+import { lastTurn } from "./conversation_state.js";
 import { answered, leftUnderWay, newRequest, post } from "./sending.js";
 
 export class Asking {
-  /** `{id, text, trouble}` for each message on its way; `id` is its conversation's, null for a new one. */
+  /**
+   * `{id, text, trouble, after}` for each message on its way; `id` is its conversation's, null for a new one, and `after`
+   * the last turn that was known there.
+   */
   pending = [];
 
   #session;
@@ -49,7 +53,7 @@ export class Asking {
 
   async #carryOut(request) {
     const { kind, id = null, text = "", message } = request.about;
-    const shown = { id, text, trouble: null };
+    const shown = { id, text, trouble: null, after: lastTurn(this.#session.state) };
     if (text) this.#change([...this.pending, shown]);
     const onTrouble = (error) => {
       shown.trouble = error.message;

@@ -181,6 +181,21 @@ function replyOf(message) {
   };
 }
 
+/** The number of the newest turn that is known, or 0. */
+export function lastTurn(state) {
+  return Math.max(0, ...Object.values(state.messages).map((message) => message.turn));
+}
+
+/** Of the messages on their way those that are not there yet: the stream may tell of one before its request is answered. */
+export function notThere(state, pending) {
+  const found = Object.values(state.messages).filter((message) => message.role === "user");
+  return pending.filter(({ text, after }) => {
+    const index = found.findIndex((message) => message.turn > after && message.content === text);
+    if (index >= 0) found.splice(index, 1);
+    return index < 0;
+  });
+}
+
 /** All replies that are still to end. */
 export function liveReplies(state) {
   return Object.values(state.replies).filter(isLive);

@@ -6,7 +6,7 @@ import { currentKey, forgetKey } from "../base/key.js";
 import { askForKey } from "../base/key_dialog.js";
 import { themeButton } from "../base/theme.js";
 import { Asking } from "./asking.js";
-import { isLive, liveReplies } from "./conversation_state.js";
+import { isLive, liveReplies, notThere } from "./conversation_state.js";
 import { ConversationList } from "./conversation_list.js";
 import { draftOf, keepDraft } from "./drafts.js";
 import { Drawer } from "./drawer.js";
@@ -130,7 +130,7 @@ async function openSettings() {
 
 function show() {
   const { state } = session;
-  const pending = asking.pending.filter((message) => message.id === session.id);
+  const pending = notThere(state, asking.pending.filter((message) => message.id === session.id));
   thread.update(state, pending);
   const isEmpty = session.id === null && pending.length === 0;
   if (isEmpty !== empty.isConnected) isEmpty ? by("thread").prepend(empty) : empty.remove();

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EMPTY, liveReplies, reduce, turnsAhead, turnsOf } from "../../../../api/web/chat/conversation_state.js";
+import { EMPTY, lastTurn, liveReplies, notThere, reduce, turnsAhead, turnsOf } from "../../../../api/web/chat/conversation_state.js";
 
 const MESSAGE = { id: "msg_1", turn: 1, role: "user", content: "Hello", reply_id: null };
 
@@ -113,4 +113,13 @@ test("an answer that was made elsewhere is an answer", () => {
   const said = { id: "msg_2", turn: 1, role: "assistant", content: "Hi", reply_id: null };
   const [turn] = turnsOf(after({ type: "snapshot", conversation: conversationOf({ messages: [said] }) }));
   assert.deepEqual([turn.said, turn.replies[0].content], [[], "Hi"]);
+});
+
+test("a message that the stream has told is no longer on its way", () => {
+  const opened = after(OPENED);
+  const sent = { text: "Hello", after: lastTurn(opened) };
+  const other = { text: "Hello", after: lastTurn(opened) };
+  assert.deepEqual(notThere(opened, [sent, other]), [sent, other]);
+  const state = after(OPENED, ["message.created", { message: { ...MESSAGE, id: "msg_2", turn: 2 } }]);
+  assert.deepEqual(notThere(state, [sent, other]), [other]);
 });
