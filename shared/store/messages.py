@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, or_, select, tuple_
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, or_, select, tuple_
 
 from shared.database.models import messages, replies
 from shared.database.prepared import Prepared
@@ -17,21 +17,19 @@ _INSERT = Prepared(insert(messages))
 _NEWEST_FIRST = (messages.c.turn.desc(), messages.c.position.desc())
 _PLACE = tuple_(messages.c.turn, messages.c.position)
 
+# Most prompts fit in this many; a longer one reads on.
+_HISTORY_AT_ONCE = 64
 # What the model is shown: what was said before the turn, with the one answer of each turn that continues from it.
-_HISTORY = (
-    select(messages.c.turn, messages.c.role, messages.c.content)
+_HISTORY = Prepared(
+    select(messages.c.turn, messages.c.role, messages.c.content, messages.c.position)
     .select_from(messages.outerjoin(replies, replies.c.id == messages.c.reply_id))
     .where(
         messages.c.conversation_id == bindparam("conversation_id"),
-        or_(
-            messages.c.turn < bindparam("turn"),
-            and_(messages.c.turn == bindparam("turn"), messages.c.position == 0),
-        ),
+        _PLACE <= tuple_(bindparam("turn"), bindparam("position")),
         or_(messages.c.reply_id.is_(None), replies.c.selected),
     )
     .order_by(*_NEWEST_FIRST)
-    # Most prompts fit in one batch; a longer one reads on, on PostgreSQL through a cursor on the server.
-    .execution_options(yield_per=64)
+    .limit(_HISTORY_AT_ONCE)
 )
 
 _OF_TURN = Prepared(
@@ -124,6 +122,11 @@ def first_of_user(connection: Connection, conversation_id: str) -> str | None:
 
 def history(connection: Connection, conversation_id: str, turn: int) -> Generator[tuple[int, str, str]]:
     """`(turn, role, content)` of what the answer to `turn` follows from, newest first. Read only what is needed."""
-    with connection.execute(_HISTORY, {"conversation_id": conversation_id, "turn": turn}) as result:
-        for row in result:
+    up_to = {"turn": turn, "position": 0}
+    while True:
+        rows = _HISTORY.all(connection, {"conversation_id": conversation_id, **up_to})
+        for row in rows:
             yield row.turn, row.role, row.content
+        if len(rows) < _HISTORY_AT_ONCE:
+            return
+        up_to = {"turn": rows[-1].turn, "position": rows[-1].position - 1}
