@@ -17,8 +17,10 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 _CURSOR = "shared.database.driver"
 
 
-def execute(connection: Connection, text: str, parameters: Parameters = ()) -> Any:
+def execute(connection: Connection, text: str, parameters: Parameters | None = None) -> Any:
     """Runs the statement in the transaction that the connection is in. Returns its cursor, to be read before the next.
+
+    PostgreSQL takes several statements in one text, where there are no parameters.
 
     Raises:
         DBAPIError: the driver's failure. A connection that was lost is invalidated, as by SQLAlchemy's own execute.
@@ -27,7 +29,10 @@ def execute(connection: Connection, text: str, parameters: Parameters = ()) -> A
     for listener in connection.dispatch.before_cursor_execute:
         listener(connection, cursor, text, parameters, None, False)
     try:
-        cursor.execute(text, parameters)
+        if parameters is None:
+            cursor.execute(text)
+        else:
+            cursor.execute(text, parameters)
     except connection.dialect.loaded_dbapi.Error as error:
         raise _translated(connection, cursor, error, text) from error
     return cursor

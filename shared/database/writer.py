@@ -161,7 +161,8 @@ class Writer:
                 else:
                     if self._is_postgresql:
                         postgresql.shorten_lock_timeout(connection)
-                    for call in begun:
+                    for number, call in enumerate(begun):
+                        self._set_savepoint(connection, is_first=number == 0)
                         _run_in_savepoint(connection, call)
         except BaseException as error:  # noqa: BLE001  A dead writer would take the whole process with it.
             if may_repeat and postgresql.is_conflict(error):
@@ -173,6 +174,17 @@ class Writer:
                 call.error = translated
             return []
         return [call for call in batch if call.error is _PUT_ASIDE]
+
+    def _set_savepoint(self, connection: Connection, *, is_first: bool) -> None:
+        """In place of that of the call before; the commit lets go of the last one."""
+        if is_first:
+            driver.execute(connection, "SAVEPOINT call")
+        elif self._is_postgresql:
+            # One way to the server and back, and one wait for the interpreter, less for each call.
+            driver.execute(connection, "RELEASE SAVEPOINT call; SAVEPOINT call")
+        else:
+            driver.execute(connection, "RELEASE SAVEPOINT call")
+            driver.execute(connection, "SAVEPOINT call")
 
     def _begin(self, batch: list[_Call]) -> list[_Call]:
         with self._guard:
@@ -215,12 +227,11 @@ class Writer:
 
 
 def _run_in_savepoint(connection: Connection, call: _Call) -> None:
-    """Runs one call so that its failure undoes only itself.
+    """Runs one call so that its failure undoes only itself, back to the savepoint.
 
     A database that has thrown away the whole transaction (a full disk, a lost connection) has no savepoint to go back
     to: that error leaves here and fails the batch, by its own name.
     """
-    driver.execute(connection, "SAVEPOINT call")
     try:
         call.result = call.function(connection, *call.arguments, **call.keywords)
     except Exception as error:
@@ -231,7 +242,6 @@ def _run_in_savepoint(connection: Connection, call: _Call) -> None:
         if postgresql.is_conflict(error):
             raise  # The whole transaction is lost.
         call.error = _PUT_ASIDE if postgresql.is_lock_timeout(error) else _translate(error)
-    driver.execute(connection, "RELEASE SAVEPOINT call")
 
 
 def _translate(error: BaseException) -> BaseException:
