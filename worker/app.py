@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 from celery import signals
 from celery.concurrency.thread import TaskPool as ThreadPool
 from celery.utils.imports import symbol_by_name
+from kombu.entity import Queue
 
 from shared.errors import AsyncChatError, SettingsError
-from shared.messaging.doorbell import WORKER_TIMEOUT_SECONDS, make_celery
+from shared.messaging.doorbell import QUEUE, WORKER_TIMEOUT_SECONDS, make_celery
 from shared.observability.logging import configure
 from shared.settings import get_settings
 from worker import tasks
@@ -32,6 +33,10 @@ try:
 except AsyncChatError as error:
     _end(error)
 tasks.register(app)
+# A worker only listens, and writes nothing to Redis for that, so that it starts beside one that is full, too: bells go
+# to the queue by its name, and none is kept until it is acknowledged, since a lost one is made up for.
+app.conf.task_queues = [Queue(QUEUE, no_declare=True)]  # type: ignore[no-untyped-call]  # kombu has no types
+app.conf.broker_transport_options |= {"ack_emulation": False}
 
 
 def _configure_logging(**_: Any) -> None:

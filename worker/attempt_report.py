@@ -18,7 +18,7 @@ from shared.reply_status import AttemptOutcome, ReplyStatus
 from shared.settings import Settings
 from shared.store.claims import Claim
 from worker import metrics
-from worker.model_client import Finished
+from worker.model_answer import Finished
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ from shared.store import moves, prompts
 from shared.store.claims import Claim
 from shared.store.moves import Lost
 from worker.attempt_report import AttemptReport, told_of_answer
-from worker.model_client import Finished, ModelRequest
+from worker.model_answer import Finished
+from worker.model_client import ModelRequest
 from worker.model_failure import ModelFailure, filtered, timed_out
 from worker.reply_stream import Pacer, ReplyStream
 from worker.storing import STORE_AGAIN_SECONDS, store
@@ -76,7 +77,8 @@ class Generation:
         self._bench = bench
         self.stream = ReplyStream(claim, bench.notifier, bench.pacer)
         self.report = AttemptReport(claim, bench.settings)
-        self._saved = self.stream.cursor
+        # Up to where the text so far is stored.
+        self.saved = self.stream.cursor
         self._prompt: list[prompts.Message] = []
         self._is_stopped = False
         self._is_abandoned = False
@@ -116,27 +118,6 @@ class Generation:
         self._bench.notifier.announce(claim.conversation_id)
         if status.is_terminal:
             self._bench.on_end()
-
-    async def save_partial(self) -> bool:
-        """Stores the text so far if there is more of it. False if the reply is somebody else's now."""
-        cursor = self.stream.cursor
-        if cursor == self._saved:
-            return True
-        try:
-            await self._bench.database.write(
-                moves.save_partial,
-                self.claim,
-                self.stream.sent_text,
-                cursor=str(cursor),
-                lengths=list(self.stream.lengths),
-            )
-        except Lost:
-            return False
-        except StorageError as error:
-            log.warning("the text so far was not stored: %s", error, extra={"reply_id": self.claim.reply_id})
-        else:
-            self._saved = cursor
-        return True
 
     async def _attempt(self) -> ReplyStatus:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -12,23 +12,22 @@ import aiohttp
 import httpx2
 from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient, OpenAIError
 
-from shared.ending import Usage
 from shared.models_file import Upstream
 from shared.observability import tracing
 from shared.settings import Settings
-from worker.model_failure import ModelFailure, cut_off, empty, malformed, of_exception, timed_out
-from worker.model_text import storable
+from worker.event_stream import EventDecoder
+from worker.model_answer import Answer, Finished
+from worker.model_failure import ModelFailure, malformed, of_exception, timed_out
+from worker.silence import Silence
 
 # Connecting takes milliseconds, or it will not work.
 CONNECT_SECONDS = 10.0
-# One answer: far more than any model writes, far less than would hurt the process.
-MAX_ANSWER_CHARS = 4_000_000
+# After its last event a stream ends at once, and its connection can be used again. Else it is closed.
+REST_SECONDS = 0.1
 # What a server without keys is told, since the SDK insists on one.
 NO_KEY = "none"
 
-# What the columns hold.
-_MAX_COUNT = 2**31 - 1
-
+_DONE = b"[DONE]"
 # How a call breaks off: the SDK's errors, what its HTTP layers let through, and what reading JSON raises.
 _BREAKS = (OpenAIError, httpx2.HTTPError, aiohttp.ClientError, ValueError, RecursionError)
 
@@ -55,14 +54,6 @@ class ModelRequest:
     parameters: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """How the model ended: `stop`, `length` or `content_filter`, and what it counted."""
-
-    reason: str
-    usage: Usage | None
-
-
 class ModelClient(Protocol):
     """Whatever answers a request in pieces."""
 
@@ -80,10 +71,10 @@ class ModelClient(Protocol):
 
 
 class OpenAIModelClient:
-    """The `openai` package's client on its cheap path.
+    """The `openai` package's client, which asks and tells refusals apart; the stream is read as bytes.
 
-    Chunks stay plain dicts: building the SDK's typed models costs two to three times all else a reply takes. Retries
-    are ours, since they must be visible and survive a restart.
+    The SDK's own way from bytes to a chunk costs more than all else that a chunk does (decision 23). Retries are ours,
+    since they must be visible and survive a restart.
     """
 
     def __init__(self, upstream: Upstream, *, key: str | None, settings: Settings) -> None:
@@ -107,7 +98,7 @@ class OpenAIModelClient:
 
     async def stream(self, request: ModelRequest, *, on_text: Callable[[str], None]) -> Finished:
         """See `ModelClient.stream`."""
-        answer = _Answer(on_text)
+        answer = Answer(on_text)
         try:
             try:
                 await self._read(request, answer)
@@ -122,8 +113,8 @@ class OpenAIModelClient:
             failure.usage = answer.usage
             raise
 
-    async def _read(self, request: ModelRequest, answer: _Answer) -> None:
-        async with asyncio.timeout(self._first_byte_seconds) as silence:
+    async def _read(self, request: ModelRequest, answer: Answer) -> None:
+        async with Silence(first_seconds=self._first_byte_seconds, then_seconds=self._chunk_seconds) as silence:
             events = await self._client.post(
                 "/chat/completions",
                 body=self._body(request),
@@ -134,9 +125,14 @@ class OpenAIModelClient:
             )
             async with events:
                 _require_event_stream(events.response)
-                async for event in events:
-                    silence.reschedule(asyncio.get_running_loop().time() + self._chunk_seconds)
-                    answer.take(event)
+                decoder, pieces = EventDecoder(), events.response.aiter_bytes()
+                async for piece in pieces:
+                    for data in decoder.feed(piece):
+                        if data.startswith(_DONE):
+                            await _read_to_end(pieces)
+                            return
+                        silence.hear()
+                        answer.take(data)
 
     async def close(self) -> None:
         """See `ModelClient.close`."""
@@ -155,81 +151,16 @@ class OpenAIModelClient:
         return body
 
 
-class _Answer:
-    """Reads the chunks of one answer: https://platform.openai.com/docs/api-reference/chat-streaming."""
-
-    def __init__(self, on_text: Callable[[str], None]) -> None:
-        self._on_text = on_text
-        self._chars = 0
-        self._reason: str | None = None
-        self.usage: Usage | None = None
-        self._seen_choice = False
-        self.has_begun = False
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the model said why it ended."""
-        return self._reason is not None
-
-    def take(self, chunk: object) -> None:
-        """One chunk, as it came."""
-        self.has_begun = True
-        fields = _object(chunk, "a chunk")
-        if usage := fields.get("usage"):
-            self.usage = _usage_of(usage)
-        choices = fields.get("choices") or []
-        if not isinstance(choices, list):
-            raise malformed("the choices are not a list")
-        for item in choices:
-            self._seen_choice = True
-            choice = _object(item, "a choice")
-            delta = _object(choice.get("delta") or {}, "a delta")
-            if text := delta.get("content") or delta.get("refusal"):
-                self._add(_string(text, "a piece of text"))
-            if reason := choice.get("finish_reason"):
-                self._reason = _string(reason, "a finish_reason")
-
-    def _add(self, text: str) -> None:
-        text = storable(text)
-        self._chars += len(text)
-        if self._chars > MAX_ANSWER_CHARS:
-            raise malformed(f"the answer is longer than {MAX_ANSWER_CHARS} characters")
-        self._on_text(text)
-
-    def finished(self) -> Finished:
-        """How it ended, once the stream has."""
-        if self._reason is None:
-            raise cut_off() if self._seen_choice or not self.has_begun else empty()
-        if self._chars == 0 and self._reason not in {"length", "content_filter"}:
-            raise empty()
-        return Finished(self._reason, self.usage)
-
-
-def _object(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise malformed(f"{what} is not an object")
-    return value
-
-
-def _string(value: object, what: str) -> str:
-    if not isinstance(value, str):
-        raise malformed(f"{what} is not a string")
-    return value
-
-
-def _usage_of(usage: object) -> Usage | None:
-    if not isinstance(usage, dict):
-        return None
-    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if type(read) is not int or type(written) is not int:  # JSON's true is an int to isinstance
-        return None
-    return Usage(min(max(read, 0), _MAX_COUNT), min(max(written, 0), _MAX_COUNT))
-
-
 def _require_event_stream(response: httpx2.Response) -> None:
     kind = response.headers.get("content-type", "")
     if "text/event-stream" not in kind.lower():
         raise malformed(f"the answer is {kind.partition(';')[0][:50] or 'of no type'}, not a stream of events")
 
 
-__all__ = ["Finished", "ModelClient", "ModelFailure", "ModelRequest", "OpenAIModelClient"]
+async def _read_to_end(pieces: AsyncIterator[bytes]) -> None:
+    try:
+        async with asyncio.timeout(REST_SECONDS):
+            async for _ in pieces:
+                pass
+    except (TimeoutError, *_BREAKS):
+        pass  # The answer is whole; what becomes of its connection is nobody's business.

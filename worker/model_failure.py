@@ -122,15 +122,19 @@ def filtered() -> ModelFailure:
     )
 
 
+def broke_off(error: object) -> ModelFailure:
+    """An error inside the stream, whose status had promised an answer."""
+    said = error.get("message") if isinstance(error, dict) else error
+    words = _quote(said) if isinstance(said, str) else "."
+    return ModelFailure(_fail(ReplyError.UPSTREAM_ERROR, f"The model broke off with an error{words}", retryable=True))
+
+
 def of_exception(error: Exception, *, has_begun: bool) -> ModelFailure:
     """What an exception of the SDK, or of the HTTP client below it, means."""
     if isinstance(error, openai.APIStatusError):
         return _of_status(error)
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return malformed("a line of it is not JSON")
-    if type(error) is openai.APIError:  # an error object inside the stream
-        message = f"The model broke off with an error{_quote(error.message)}"
-        return ModelFailure(_fail(ReplyError.UPSTREAM_ERROR, message, retryable=True))
     return _of_causes(list(_causes(error)), has_begun=has_begun)
 
 

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
+
+from sqlalchemy import Connection
 
 from shared.background import woken
 from shared.clock import now_ms
-from shared.crash_points import crash_point
 from shared.errors import StorageError
 from shared.liveness.heartbeat import Heartbeat
 from shared.messaging.doorbell import Doorbell
 from shared.reply_status import AttemptOutcome
 from shared.store import claims, moves, stops, takeovers
-from shared.store.claims import Claim, ProcessGone
+from shared.store.claims import Claim
 from shared.store.moves import Lost
-from worker import metrics
+from worker import metrics, partials
+from worker.claiming import Claiming, Tasks
 from worker.generation import Generation, Workbench
+from worker.trial import Trial
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,10 @@ class Slots:
         self._heartbeat = heartbeat
         self._doorbell = doorbell
         self._running: dict[asyncio.Task[None], Generation] = {}
-        self._claiming = 0
+        self._claiming = Claiming(self, bench, heartbeat)
+        self._vacated: set[str] = set()  # conversations, replies of which have ended
+        self._is_going_on = False
+        self._trial = Trial()
         self._stops_heard: set[str] = set()
         self._draining = False
         self._wake = asyncio.Event()
@@ -55,11 +61,18 @@ class Slots:
     @property
     def free(self) -> int:
         """How many more generations there is room for."""
-        return 0 if self._draining else self._capacity - len(self._running) - self._claiming
+        return (
+            0 if self._draining or self._trial.is_on else self._capacity - len(self._running) - self._claiming.under_way
+        )
+
+    @property
+    def held(self) -> Iterable[Claim]:
+        """What is under way."""
+        return (generation.claim for generation in self._running.values())
 
     def start(self) -> None:
         """Starts looking for work once a second."""
-        metrics.SLOTS.labels("used").set_function(lambda: len(self._running) + self._claiming)
+        metrics.SLOTS.labels("used").set_function(lambda: len(self._running) + self._claiming.under_way)
         metrics.SLOTS.labels("free").set_function(lambda: self.free)
         self._loops = [
             asyncio.create_task(self._tick_forever(), name="tick"),
@@ -72,17 +85,17 @@ class Slots:
 
     async def answer(self, bells: int) -> None:
         """Claims up to so many due replies and lasts until they have ended or are handed back."""
-        started = await self._fill(bells)
+        started = await self._claiming.take(bells)
         if started:
             await asyncio.wait(started)
 
     def told_of_stop(self, reply_id: str) -> None:
         """Somebody asked for this reply to stop, or erased it. What the database says of it counts."""
-        if self._claiming:
+        if self._claiming.under_way:
             self._stops_heard.add(reply_id)
         for task, generation in self._running.items():
             if generation.claim.reply_id == reply_id:
-                _ = self._spawn(self._heed_stop(task, generation))
+                _ = self.spawn(self._heed_stop(task, generation))
 
     def give_up(self) -> None:
         """Stops every generation without a word: others took this process for dead and hold its replies."""
@@ -112,47 +125,16 @@ class Slots:
         if self._errands:
             await asyncio.wait(list(self._errands))
 
-    async def _fill(self, limit: int) -> list[asyncio.Task[None]]:
-        """Starts up to `limit` due replies, as far as there is room."""
-        taking = min(limit, self.free)
-        if taking <= 0:
-            return []
-        self._claiming += taking
-        # Nobody's cancellation may lose what is already claimed, so the claim is a task of its own.
-        return await asyncio.shield(self._spawn(self._claim(taking)))
-
-    async def _claim(self, taking: int) -> list[asyncio.Task[None]]:
-        crash_point("worker.claim.before")
-        upstreams = self._bench.upstreams
-        try:
-            async with upstreams.turn:
-                claimed = await self._bench.database.write(
-                    claims.claim,
-                    self._heartbeat.process_id,
-                    limit=taking,
-                    now=now_ms(),
-                    make_room=upstreams.rooms(),
-                )
-                for claim in claimed:
-                    upstreams.begin(claim)
-        except StorageError as error:
-            log.warning("could not claim: %s", error)
-            return []
-        except ProcessGone:
-            log.warning("could not claim: others took this process for dead")
-            return []
-        finally:
-            self._claiming -= taking
-            # A stop may have come between the claim's commit and this.
-            stopped, self._stops_heard = self._stops_heard, set()
-        if claimed:
-            crash_point("worker.claim.committed")
+    def start_all(self, claimed: Sequence[Claim]) -> Tasks:
+        """Starts what a claim brought."""
+        # A stop may have come between the claim's commit and this.
+        stopped, self._stops_heard = self._stops_heard, set()
         started = [self._start(claim) for claim in claimed]
         for reply_id in stopped:
             self.told_of_stop(reply_id)
         return started
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A short task that the drain waits for."""
         task = asyncio.create_task(coroutine)
         self._errands.add(task)
@@ -161,7 +143,10 @@ class Slots:
 
     def _start(self, claim: Claim) -> asyncio.Task[None]:
         generation = Generation(claim, self._bench)
+        self._bench.upstreams.begin(claim)
         task = asyncio.create_task(generation.run(), name=claim.reply_id)
+        if claim.is_suspect:
+            self._trial.begin(task, generation.stream)
         self._running[task] = generation
         task.add_done_callback(self._ended)
         self._bench.notifier.announce(claim.conversation_id)
@@ -172,27 +157,40 @@ class Slots:
         self._bench.upstreams.leave(generation.claim)
         if not generation.is_settled:
             # Also while draining: what it said last may be written down after the erasure.
-            _ = self._spawn(self._erase_log_of_erased(generation))
+            _ = self.spawn(self._erase_log_of_erased(generation))
         if self._draining:
             return
         if not task.cancelled() and (error := task.exception()):
             log.error("a generation failed", exc_info=error, extra={"reply_id": generation.claim.reply_id})
-        _ = self._spawn(self._go_on(generation.claim.conversation_id))
+        self._vacated.add(generation.claim.conversation_id)
+        if not self._is_going_on:
+            self._is_going_on = True
+            _ = self.spawn(self._go_on())
 
-    async def _go_on(self, conversation_id: str) -> None:
-        """Fills the freed slot, and rings for the conversation's next turn if this worker did not get it.
-
-        It reads anew: inside the transaction that ended the reply, a turn just being accepted would be missed.
-        """
+    async def _go_on(self) -> None:
+        """Fills freed slots; what ends meanwhile is looked at together, next time around."""
         try:
-            following = await self._bench.database.read(claims.due_in, conversation_id, now=now_ms())
-            if following or await self._has_due():
-                await self._fill(self.free)
+            while self._vacated:
+                ended, self._vacated = self._vacated, set()
+                await self._fill_after(ended)
+        finally:
+            self._is_going_on = False
+
+    async def _fill_after(self, conversation_ids: Collection[str]) -> None:
+        """Takes more after replies of these have ended, and rings for their next turns that this worker did not get.
+
+        It reads anew: inside the transaction that ended a reply, a turn just being accepted would be missed.
+        """
+        shut = self._bench.upstreams.shut()
+        try:
+            following, has_due = await self._bench.database.read(_look_on, conversation_ids, now=now_ms(), shut=shut)
+            if has_due:
+                await self._claiming.take(self.free)
             if following:
-                mine = {generation.claim.reply_id for generation in self._running.values()}
+                mine = {claim.reply_id for claim in self.held}
                 self._doorbell.ring([reply_id for reply_id in following if reply_id not in mine])
         except StorageError as error:
-            log.warning("could not look for the next turn; the tick will: %s", error)
+            log.warning("could not look for the next turns; the tick will: %s", error)
 
     async def _erase_log_of_erased(self, generation: Generation) -> None:
         """Where the reply is gone with its conversation, the log that this worker may have begun anew goes, too."""
@@ -230,17 +228,15 @@ class Slots:
     async def _tick(self) -> None:
         await self._save_partials()
         if self.free and await self._has_due():
-            await self._fill(self.free)
+            await self._claiming.take(self.free)
 
     async def _has_due(self) -> bool:
         return await self._bench.database.read(claims.has_due, now=now_ms(), shut=self._bench.upstreams.shut())
 
     async def _save_partials(self) -> None:
-        """One write for all, since the writer puts what comes at once into one transaction."""
-        running = list(self._running.items())
-        kept = await asyncio.gather(*(generation.save_partial() for _, generation in running))
-        for (task, _), is_mine in zip(running, kept, strict=True):
-            if not is_mine:
+        lost = await partials.save(self._bench.database, list(self._running.values()))
+        for task, generation in self._running.items():
+            if generation in lost:
                 task.cancel()
 
     async def _check_forever(self) -> None:
@@ -304,3 +300,11 @@ class Slots:
         generation.report.end(status, outcome=AttemptOutcome.HANDED_BACK)
         self._doorbell.ring([claim.reply_id])
         self._bench.notifier.announce(claim.conversation_id)
+
+
+def _look_on(
+    connection: Connection, conversation_ids: Collection[str], *, now: int, shut: Sequence[tuple[str, int]]
+) -> tuple[list[str], bool]:
+    """The due replies of these conversations, and whether there is anything due at all."""
+    following = [reply_id for each in conversation_ids for reply_id in claims.due_in(connection, each, now=now)]
+    return following, bool(following) or claims.has_due(connection, now=now, shut=shut)

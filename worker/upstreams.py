@@ -6,10 +6,8 @@ whatever name of a model, and has no breaker, since there is nowhere else to go.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
@@ -75,12 +73,9 @@ class Upstreams:
         self._routes = routes
         self._lines = lines
         self._only = only
-        # Where places are limited, no two claims may count on the same one.
-        is_limited = any(line.upstream.max_concurrent for line in lines.values())
         for name, line in lines.items():
             metrics.UPSTREAM_REPLIES(name).set_function(partial(getattr, line, "running"))
             metrics.UPSTREAM_OPEN(name).set_function(partial(getattr, line, "is_unsound"))
-        self.turn: AbstractAsyncContextManager[None] = asyncio.Lock() if is_limited else nullcontext()
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -112,7 +107,10 @@ class Upstreams:
     # --- for those who claim ---
 
     def rooms(self) -> Callable[[], Room]:
-        """Makes the room that there is now. A claim that has to begin anew makes it anew."""
+        """Makes the room that there is now. A claim that has to begin anew makes it anew.
+
+        No two claims may be under way at once: they would count on the same places.
+        """
         free = {name: left for name, line in self._lines.items() if (left := line.free) is not None}
         unsound = frozenset(name for name, line in self._lines.items() if line.is_unsound)
         return lambda: _Room(self.routes_of, tuple(self._routes), unsound=unsound, free=dict(free))

@@ -110,6 +110,8 @@ replies = Table(
     # The fencing token: whoever claims or takes over adds one, and every later write must carry it.
     Column("token", Integer, nullable=False, server_default="1"),
     Column("worker_id", String(64)),
+    # The worker before died, and this was among what it had begun last: it is tried alone.
+    Column("is_suspect", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
     Column("available_at", BigInteger, nullable=False),
     # An earlier turn was live when it was queued, and nobody has ended that one since. Whoever does so takes the mark
     # away. It only spares claims a look at the row: false proves nothing.

@@ -45,6 +45,8 @@ class Claim:
     traceparent: str | None = None
     instructions: str | None = None
     key_id: str | None = None
+    # Its last worker died of something that may have been this reply.
+    is_suspect: bool = False
     # Known only to who has just claimed it: where it is to be asked, and for which end user of the conversation.
     place: Place | None = field(default=None, compare=False)
     end_user: str | None = None
@@ -78,6 +80,7 @@ class Claim:
             instructions=row.instructions if row.instructions is not None else instructions,
             place=place,
             key_id=row.key_id,
+            is_suspect=row.is_suspect,
             end_user=end_user,
         )
 
@@ -94,9 +97,11 @@ _is_due = (
     & replies.c.stop_requested.is_(None)
     & ~IS_BLOCKED
 )
+# What may have killed a worker waits no longer than this for one whose replies could stand another death.
+SUSPECTS_WAIT_MS = 60_000
 _due_replies = (
-    select(replies.c.id, replies.c.conversation_id, replies.c.model, replies.c.next_route)
-    .where(_is_due)
+    select(*(replies.c[name] for name in ("id", "conversation_id", "model", "next_route", "is_suspect")))
+    .where(_is_due, ~replies.c.is_suspect | (replies.c.available_at <= bindparam("suspects_until")))
     .order_by(replies.c.available_at, replies.c.id)
     .limit(bindparam("limit"))
 )
@@ -170,7 +175,7 @@ _OF_CONVERSATIONS = Prepared(
 
 def has_due(connection: Connection, *, now: int, shut: Sequence[tuple[str, int]] = ()) -> bool:
     """Whether any reply could be claimed that is not `shut`. It takes no lock, so an idle worker writes nothing."""
-    return bool(_DUE.read(connection, shut, {"now": now, "limit": 1}))
+    return bool(_DUE.read(connection, shut, {"now": now, "suspects_until": now, "limit": 1}))
 
 
 def due_since(connection: Connection, *, now: int) -> int | None:
@@ -185,9 +190,18 @@ def due_in(connection: Connection, conversation_id: str, *, now: int) -> list[st
 
 
 def claim(
-    connection: Connection, worker_id: str, *, limit: int, now: int, make_room: Callable[[], Room] = AnyRoom
+    connection: Connection,
+    worker_id: str,
+    *,
+    limit: int,
+    now: int,
+    make_room: Callable[[], Room] = AnyRoom,
+    takes_suspects: bool = True,
 ) -> list[Claim]:
     """Takes up to `limit` due replies, oldest first, none of whose conversation has an earlier turn still live.
+
+    One that may have killed its last worker is taken alone, or, unless this worker `takes_suspects`, left to others for
+    a minute.
 
     Of several tenants each gets its share, so that one who has queued thousands does not delay the others. What there
     is no room for is left queued, and what is behind it is taken: a model that is full delays no other.
@@ -202,7 +216,12 @@ def claim(
         # Twice as many each time that the first ones were not those of the fullest upstream.
         asked = min(limit - len(claims), limit if room.least is None else max(room.least, len(claims)))
         shut = room.shut()
-        found = _due(connection, limit=asked, now=now, shut=shut)
+        found = _due(connection, limit=asked, now=now, shut=shut, takes_suspects=takes_suspects)
+        if takes_suspects:
+            for row in found:
+                if row.is_suspect and (place := room.take(row.model, row.next_route)) is not None:
+                    return _take(connection, [row], {row.id: place}, worker_id=worker_id, now=now)
+            takes_suspects = False  # There is none, or no room for it.
         placed = {row.id: place for row in found if (place := room.take(row.model, row.next_route)) is not None}
         claims += _take(connection, [row for row in found if row.id in placed], placed, worker_id=worker_id, now=now)
         if len(found) < asked or (not placed and room.shut() == shut):
@@ -210,18 +229,21 @@ def claim(
     return sorted(claims, key=lambda claim: claim.reply_id)
 
 
-def _due(connection: Connection, *, limit: int, now: int, shut: Sequence[tuple[str, int]]) -> Sequence[Row[Any]]:
+def _due(
+    connection: Connection, *, limit: int, now: int, shut: Sequence[tuple[str, int]], takes_suspects: bool
+) -> Sequence[Row[Any]]:
     """Due replies, with their conversations locked: of each tenant about as many, then whatever is due longest."""
+    due = {"now": now, "suspects_until": now if takes_suspects else now - SUSPECTS_WAIT_MS}
     tenants = _TENANTS.scalars(connection, {})
     found: dict[str, Row[Any]] = {}
     if len(tenants) > 1:
         random.shuffle(tenants)
         share = max(1, limit // len(tenants))
         for tenant_id in tenants[:limit]:
-            own = {"now": now, "limit": share, "of_tenant": tenant_id}
+            own = {**due, "limit": share, "of_tenant": tenant_id}
             found |= {row.id: row for row in _DUE_OF_TENANT_LOCKED.read(connection, shut, own)}
     if tenants and len(found) < limit:
-        oldest = _DUE_LOCKED.read(connection, shut, {"now": now, "limit": limit})
+        oldest = _DUE_LOCKED.read(connection, shut, {**due, "limit": limit})
         found |= {row.id: row for row in oldest if row.id not in found}
     return list(found.values())[:limit]
 

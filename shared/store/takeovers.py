@@ -57,6 +57,24 @@ _EXHAUSTED = Failure(
     ReplyError.ATTEMPTS_EXHAUSTED, "Workers stopped too often while answering; it is not tried again.", retryable=True
 )
 
+# What a dead worker held, with the beginning of each attempt.
+_HELD = (
+    select(replies, attempts.c.started_at.label("attempt_started_at"))
+    .select_from(
+        replies.outerjoin(attempts, (attempts.c.reply_id == replies.c.id) & (attempts.c.attempt == replies.c.attempt))
+    )
+    .where(replies.c.worker_id == bindparam("of_worker"), is_running(replies))
+    .order_by(replies.c.conversation_id, replies.c.id)
+)
+# See `_suspects`: begun so shortly before the last one that either may have been first to kill, and how many at most.
+AT_ONCE_MS = 500
+SUSPECTS_AT_MOST = 4
+_SUSPECT = (
+    update(replies)
+    .where(replies.c.id.in_(bindparam("reply_ids", expanding=True)))
+    .values(is_suspect=replies.c.id.in_(bindparam("suspects", expanding=True)))
+)
+
 _ENDS_AS = moves.unless_stopped(literal(ReplyStatus.FAILED), otherwise_reason=null())
 _EXPIRE = (
     update(replies)
@@ -121,12 +139,22 @@ def take_over(connection: Connection, process_id: str, *, last_beat: int | None,
     """
     if last_beat is not None and not worker_rows.remove_silent(connection, process_id, last_beat=last_beat):
         return []
-    held = connection.execute(
-        select(replies)
-        .where(replies.c.worker_id == process_id, is_running(replies))
-        .order_by(replies.c.conversation_id, replies.c.id)
-    ).all()
-    return [_abandon(connection, row, caps=caps, now=now) for row in held]
+    held = connection.execute(_HELD, {"of_worker": process_id}).all()
+    moved = [_abandon(connection, row, caps=caps, now=now) for row in held]
+    if queued := [each.reply_id for each in moved if each.status is ReplyStatus.QUEUED]:
+        connection.execute(_SUSPECT, {"reply_ids": queued, "suspects": _suspects(held)})
+    return moved
+
+
+def _suspects(held: Sequence[Row[Any]]) -> list[str]:
+    """What of it may have killed the worker: nothing was begun after that.
+
+    What kills mostly does so at once, so it is one of those begun last. Where that are many, as after a burst, they
+    could not be tried one by one in a reasonable time, and none is suspected.
+    """
+    last = max(row.attempt_started_at or 0 for row in held)
+    found = [row.id for row in held if (row.attempt_started_at or 0) >= last - AT_ONCE_MS]
+    return found if len(found) <= SUSPECTS_AT_MOST else []
 
 
 def _abandon(connection: Connection, row: Row[Any], *, caps: Caps, now: int) -> Moved:

@@ -58,7 +58,6 @@ async def test_it_fails_by_the_caps_and_later_messages_are_answered(
     await _judge(installation, client)
 
 
-@pytest.mark.xfail(reason="what a worker had beside the poison spends a call each time that it is killed", strict=True)
 async def test_others_that_are_answered_beside_it_are_not_harmed(
     installation: Installation, client: Client, proxies: list[FaultProxy]
 ) -> None:

@@ -183,7 +183,6 @@ async def test_full(installation: Installation, client: Client, valkey: Valkey) 
     await judge(installation, client)
 
 
-@pytest.mark.xfail(reason="Celery's worker ends when Redis refuses the lock that it takes on connecting", strict=True)
 async def test_full_from_the_start(installation: Installation, client: Client, valkey: Valkey) -> None:
     async with _full(valkey):
         await _start(installation)

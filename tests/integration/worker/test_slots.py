@@ -27,7 +27,8 @@ from tests.fixtures.raw_model import DONE, chunk, head, raw_model
 from tests.fixtures.waiting import BOUND_SECONDS, until, until_now_is
 from tests.fixtures.workers import running_worker
 from worker import slots
-from worker.model_client import Finished, ModelRequest, OpenAIModelClient
+from worker.model_answer import Finished
+from worker.model_client import ModelRequest, OpenAIModelClient
 from worker.process import WorkerProcess
 
 pytestmark = pytest.mark.anyio

@@ -16,8 +16,10 @@ from shared.reply_status import ReplyError
 from tests.fixtures.raw_model import DONE, RawModel, chunk, event, head, raw_model, refusal, usage
 from tests.fixtures.settings import settings_with
 from tests.fixtures.waiting import BOUND_SECONDS
-from worker import model_client
-from worker.model_client import Finished, ModelFailure, ModelRequest, OpenAIModelClient
+from worker import model_answer
+from worker.model_answer import Finished
+from worker.model_client import ModelRequest, OpenAIModelClient
+from worker.model_failure import ModelFailure
 
 pytestmark = pytest.mark.anyio
 
@@ -237,7 +239,7 @@ async def test_counts_that_say_nothing_are_none(counts: object) -> None:
 
 async def test_counts_are_kept_within_what_a_column_holds() -> None:
     heard = await hear(
-        head(), chunk("Hi", finish="stop"), usage({"prompt_tokens": -1, "completion_tokens": 10**30}), DONE
+        head(), chunk("Hi", finish="stop"), usage({"prompt_tokens": -1, "completion_tokens": 10**18}), DONE
     )
     assert heard.finished == Finished("stop", Usage(0, 2**31 - 1))
 
@@ -324,7 +326,7 @@ async def test_the_client_itself_tries_only_once() -> None:
 
 
 async def test_an_answer_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_client, "MAX_ANSWER_CHARS", 10)
+    monkeypatch.setattr(model_answer, "MAX_ANSWER_CHARS", 10)
     failed = await fail(head(), chunk("x" * 6), chunk("x" * 6, finish="stop"), DONE)
     assert failed.failure.code is ReplyError.UPSTREAM_MALFORMED
 

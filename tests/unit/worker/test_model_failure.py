@@ -192,8 +192,7 @@ def test_broken_json_is_malformed() -> None:
 
 
 def test_an_error_object_inside_the_stream_is_quoted() -> None:
-    error = openai.APIError("The server had an error.", REQUEST, body=None)
-    failed = of_exception(error, has_begun=True)
+    failed = model_failure.broke_off({"message": "The server had an error."})
     assert failed.failure.code is ReplyError.UPSTREAM_ERROR
     assert "The server had an error." in failed.failure.message
 

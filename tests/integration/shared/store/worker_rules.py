@@ -76,7 +76,7 @@ class WorkerRules(Scene):
             self.finish(hold, "completed")
 
     def claim(self, number: int, *, limit: int) -> None:
-        """The oldest of what is due, none of a turn whose time has not come."""
+        """The oldest of what is due, none of a turn whose time has not come; a suspect alone."""
         worker_id = self.pick(self.workers, number)
         if worker_id not in self.world.beats:
             self.refused(ProcessGone, claims.claim, worker_id, limit=limit, now=self.now)
@@ -84,6 +84,7 @@ class WorkerRules(Scene):
             self.begin_worker()
             return
         due = sorted((row for row in self.world.replies.values() if self.is_due(row)), key=_age)[:limit]
+        due = [row for row in due if row.is_suspect][:1] or due
         self.about(*(row.conversation_id for row in due))
         taken = self.do(claims.claim, worker_id, limit=limit, now=self.now)
         assert [claim.reply_id for claim in taken] == sorted(row.id for row in due)
