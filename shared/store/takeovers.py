@@ -72,7 +72,12 @@ SUSPECTS_AT_MOST = 4
 _SUSPECT = (
     update(replies)
     .where(replies.c.id.in_(bindparam("reply_ids", expanding=True)))
-    .values(is_suspect=replies.c.id.in_(bindparam("suspects", expanding=True)))
+    .values(
+        is_suspect=replies.c.id.in_(bindparam("suspects", expanding=True)),
+        # Ahead of the rest: behind it, it would have to wait until those have ended.
+        available_at=replies.c.available_at
+        - case((replies.c.id.in_(bindparam("suspects", expanding=True)), 1), else_=0),
+    )
 )
 
 _ENDS_AS = moves.unless_stopped(literal(ReplyStatus.FAILED), otherwise_reason=null())
@@ -150,11 +155,15 @@ def _suspects(held: Sequence[Row[Any]]) -> list[str]:
     """What of it may have killed the worker: nothing was begun after that.
 
     What kills mostly does so at once, so it is one of those begun last. Where that are many, as after a burst, they
-    could not be tried one by one in a reasonable time, and none is suspected.
+    could not be tried one by one in a reasonable time, and only the very last one is suspected.
     """
-    last = max(row.attempt_started_at or 0 for row in held)
-    found = [row.id for row in held if (row.attempt_started_at or 0) >= last - AT_ONCE_MS]
-    return found if len(found) <= SUSPECTS_AT_MOST else []
+    last = max(held, key=_begun)
+    found = [row.id for row in held if _begun(row)[0] >= _begun(last)[0] - AT_ONCE_MS]
+    return found if len(found) <= SUSPECTS_AT_MOST else [last.id]
+
+
+def _begun(row: Row[Any]) -> tuple[int, str]:
+    return row.attempt_started_at or 0, row.id
 
 
 def _abandon(connection: Connection, row: Row[Any], *, caps: Caps, now: int) -> Moved:

@@ -44,7 +44,8 @@ def test_a_dead_workers_replies_go_back_and_its_row_goes(tables: Tables, claim: 
         (held.reply_id, held.conversation_id, ReplyStatus.QUEUED) for held in (claim, other)
     }
     reply = tables.reply(claim.reply_id)
-    assert (reply["status"], reply["available_at"], reply["worker_id"]) == ("queued", NOW + 5, None)
+    assert (reply["status"], reply["worker_id"]) == ("queued", None)
+    assert reply["available_at"] <= NOW + 5
     assert reply["token"] > claim.token
     assert tables.reply(kept.reply_id)["worker_id"] == "worker_b"
     assert [row["id"] for row in tables.rows(workers)] == ["worker_b"]
