@@ -6,6 +6,7 @@ serves: the tasks wait for coroutines of one loop, and `worker_process_init` nev
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any, NoReturn
 
@@ -20,6 +21,8 @@ from shared.observability.logging import configure
 from shared.settings import get_settings
 from worker import tasks
 from worker.process import WorkerProcess
+
+log = logging.getLogger(__name__)
 
 
 def _end(error: AsyncChatError) -> NoReturn:
@@ -50,6 +53,10 @@ def _start(sender: Any, **_: Any) -> None:
         process.start()
     except AsyncChatError as error:
         _end(error)
+    except Exception:
+        # Celery would go on without the loop that answers.
+        log.exception("the worker could not start")
+        raise SystemExit(1) from None
     tasks.serve(process)
 
 

@@ -111,6 +111,13 @@ def test_any_pool_but_threads_is_refused(pool: str, start_worker: StartWorker) -
     )
 
 
+def test_a_worker_that_cannot_start_ends_whatever_the_reason(start_worker: StartWorker) -> None:
+    """Celery alone would go on, and claim nothing."""
+    worker = start_worker(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_BSP_MAX_QUEUE_SIZE="-1")
+    assert worker.wait() == 1
+    assert "the worker could not start" in worker.said
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
