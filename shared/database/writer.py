@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 # More would make the first caller of a batch wait for too many others.
 MAX_BATCH = 256
+# After a batch of several, what is asked for next is let gather for as long. To begin with the first, while the event
+# loop takes in the others, would make both threads wait for the interpreter at each statement (docs/decisions/0026).
+GATHER_SECONDS = 0.001
 # A call that has not begun by then is withdrawn: its caller hears "try again" and nothing is stored.
 BEGIN_WITHIN_SECONDS = 10.0
 # A call that loses against other transactions so often, alone, is refused.
@@ -115,10 +118,13 @@ class Writer:
 
     def _run(self) -> None:
         running = True
+        batch: list[_Call] = []
         while running:
             first = self._calls.get()
             if first is None:
                 break
+            if len(batch) > 1:
+                time.sleep(GATHER_SECONDS)
             batch = [first]
             while len(batch) < MAX_BATCH:
                 try:
