@@ -27,8 +27,8 @@ QUEUE = "asyncchat"
 
 # Sending one task costs nearly a millisecond of CPU, whatever it carries: behind, a bell rings for several.
 _IDS_A_BELL = 16
-# Nothing is declared for each bell anew, since workers declare their queue, and the ids are not written out a second
-# time for logs: together a quarter of what sending costs.
+# Nothing is declared for each bell anew, since it goes to the queue by its name, and the ids are not written out a
+# second time for logs: together a quarter of what sending costs.
 _SPARING: dict[str, Any] = {"queue": QUEUE, "declare": (), "argsrepr": "", "kwargsrepr": ""}
 # So soon after a bell the next one waits for company. Alone, a message rings at once.
 _GATHER_SECONDS = 0.01
