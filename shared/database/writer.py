@@ -125,7 +125,7 @@ class Writer:
             if first is None:
                 break
             if len(batch) > 1 and time.monotonic() < ended + GATHER_SECONDS:
-                time.sleep(GATHER_SECONDS)
+                time.sleep(GATHER_SECONDS)  # It is this thread alone that sleeps.
             batch = [first]
             while len(batch) < MAX_BATCH:
                 try:
