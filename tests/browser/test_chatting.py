@@ -202,20 +202,6 @@ def test_an_answer_is_rated_and_said_why(chat: ChatPage, ask: Ask, up: Up) -> No
     expect(chat.page.get_by_role("button", name="Bad answer")).to_have_attribute("aria-pressed", "false")
 
 
-def test_whoever_moves_up_a_line_reads_on_there(chat: ChatPage, up: Up) -> None:
-    chat.open(up.post("/conversations/", {"model": "demo-3000ms"})["id"])
-    chat.say("\n".join(f"line {number}" for number in range(24)))
-    expect(chat.answer().locator(".prose.is-growing")).to_contain_text("You said")
-    chat.thread.focus()
-    chat.page.keyboard.press("ArrowUp")
-    has_moved = "thread => thread.scrollTop < thread.scrollHeight - thread.clientHeight"
-    chat.page.wait_for_function(f"() => ({has_moved})(document.getElementById('thread'))")
-    chat.finished("to talk to a real one.")
-    assert chat.thread.evaluate(has_moved)
-    chat.page.keyboard.press("End")
-    expect(chat.answer().get_by_role("button", name="Regenerate")).to_be_in_viewport()
-
-
 def test_a_long_list_stays_where_somebody_is(chat: ChatPage, up: Up) -> None:
     for number in range(45):
         up.post("/conversations/", {"title": f"Many {number:02}"})

@@ -19,7 +19,9 @@ export class ThreadView {
   #live = new Map();
   #actions;
   #isAtEnd = true;
+  // Where the page itself left the scroller, and how large it was then.
   #top = 0;
+  #size = "";
 
   /** `actions` are those of a TurnView, and readEarlier. */
   constructor(scroller, actions) {
@@ -35,7 +37,10 @@ export class ThreadView {
     scroller.append(this.#earlier, this.#turns, this.#pending);
     scroller.after(this.#toEnd);
     scroller.addEventListener("scroll", () => this.#moved());
-    new ResizeObserver(() => this.#stay()).observe(scroller);
+    this.#turns.addEventListener("click", () => this.#unfolded());
+    // What is said grows without an update, too: when a formula is set, or what has failed is explained.
+    const sizes = new ResizeObserver(() => this.#stay());
+    for (const element of [scroller, this.#turns, this.#pending]) sizes.observe(element);
   }
 
   /** Forgets what was shown: another conversation is opened. */
@@ -98,20 +103,38 @@ export class ThreadView {
     });
   }
 
-  /** Whoever moves up, and be it by a line, wants to read on there, whatever comes at the end. */
+  /**
+   * Whoever moves up, and be it by a line, wants to read on there, whatever comes at the end. Nobody else leaves it: what
+   * is told of an earlier move may be told after the window has become smaller.
+   */
   #moved() {
     const { scrollTop } = this.#scroller;
-    this.#isAtEnd = this.#toGo() < (scrollTop < this.#top ? 1 : NEAR_PX);
+    const isUp = scrollTop < this.#top;
+    if (!this.#isAtEnd || (isUp && this.#size === this.#sizeNow())) {
+      this.#isAtEnd = this.#toGo() < (isUp ? 1 : NEAR_PX);
+    }
     this.#top = scrollTop;
     this.#stay();
   }
 
+  /** Whoever makes something longer by a click wants to read it, even if the end goes out of sight by that. */
+  #unfolded() {
+    this.#isAtEnd &&= this.#toGo() < NEAR_PX;
+  }
+
+  /** Whoever sees the end goes on to see it. */
   #stay() {
+    this.#isAtEnd ||= this.#toGo() < 1;
     if (this.#isAtEnd) {
       this.#scroller.scrollTop = this.#scroller.scrollHeight;
       this.#top = this.#scroller.scrollTop;
     }
+    this.#size = this.#sizeNow();
     this.#toEnd.hidden = this.#isAtEnd || this.#toGo() < NEAR_PX;
+  }
+
+  #sizeNow() {
+    return `${this.#scroller.clientWidth} ${this.#scroller.clientHeight}`;
   }
 
   /** How many pixels there are below what is in sight. */
