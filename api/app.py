@@ -69,6 +69,7 @@ from shared.liveness.aftermath import Aftermath
 from shared.liveness.heartbeat import Heartbeat
 from shared.liveness.sweeper import Sweeper
 from shared.messaging.doorbell import Doorbell
+from shared.messaging.knocking import Knocker
 from shared.messaging.notices import Notifier
 from shared.messaging.redis_client import connect
 from shared.messaging.reply_events import LogBounds
@@ -207,7 +208,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     notifier = Notifier(redis, bounds=LogBounds(settings.events_max, settings.events_seconds))
     notifier.start()
     stack.push_async_callback(_stop_soon, notifier.stop)
-    doorbell = Doorbell(settings)
+    knocker = Knocker(notifier, workers=lambda: sweeper.living("worker"))
+    doorbell = Doorbell(settings, knock=knocker.knock)
     doorbell.start()
     stack.callback(doorbell.stop)
     hub = _kept_running(Hub(database, settings.client_redis_url), stack)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from shared.clock import now_ms
 from shared.crash_points import crash_point
@@ -14,12 +17,18 @@ from shared.errors import StorageError
 from shared.liveness.heartbeat import Heartbeat
 from shared.store import claims
 from shared.store.claims import Claim, ProcessGone
+from shared.store.prompts import Message
 from worker.generation import Workbench
 from worker.trial import may_try
 
 log = logging.getLogger(__name__)
 
 Tasks = list[asyncio.Task[None]]
+Prompts = Mapping[str, Sequence[Message]]
+
+# Of a reply that comes alone, so short a history is read with the claim, which saves a way through another thread. A
+# longer one would keep others from writing.
+_SHORT_TURNS = 20
 
 
 class Claimant(Protocol):
@@ -35,8 +44,8 @@ class Claimant(Protocol):
         """What it works on."""
         ...
 
-    def start_all(self, claimed: Sequence[Claim]) -> Tasks:
-        """A claim is over, and brought these."""
+    def start_all(self, claimed: Sequence[Claim], prompts: Prompts) -> Tasks:
+        """A claim is over, and brought these, with the prompts of some."""
         ...
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -61,6 +70,7 @@ class Claiming:
         self._heartbeat = heartbeat
         self._wants: list[_Want] = []
         self._is_busy = False
+        self._reads_along = True
         self.under_way = 0
 
     async def take(self, limit: int) -> Tasks:
@@ -100,17 +110,22 @@ class Claiming:
     async def _claim(self, taking: int) -> Tasks:
         crash_point("worker.claim.before")
         most_calls = self._bench.settings.max_model_calls
-        claimed: Sequence[Claim] = ()
+        claimed: list[Claim] = []
+        prompts: Prompts = {}
         self.under_way = taking
+        # Only until it fails: a history that cannot be read must not keep the worker from all others.
+        reads_along, self._reads_along = self._reads_along, False
         try:
-            claimed = await self._bench.database.write(
-                claims.claim,
+            claimed, prompts = await self._bench.database.write(
+                _claim_and_read,
                 self._heartbeat.process_id,
+                read=self._bench.read_prompt if reads_along else None,
                 limit=taking,
                 now=now_ms(),
                 make_room=self._bench.upstreams.rooms(),
                 takes_suspects=may_try(self._claimant.held, max_model_calls=most_calls),
             )
+            self._reads_along = True
         except StorageError as error:
             log.warning("could not claim: %s", error)
         except ProcessGone:
@@ -119,4 +134,24 @@ class Claiming:
             self.under_way = 0
         if claimed:
             crash_point("worker.claim.committed")
-        return self._claimant.start_all(claimed)
+        return self._claimant.start_all(claimed, prompts)
+
+
+def _claim_and_read(
+    connection: Connection,
+    worker_id: str,
+    /,
+    *,
+    read: Callable[[Connection, Claim], Sequence[Message]] | None,
+    **choice: Any,
+) -> tuple[list[Claim], Prompts]:
+    """See `claims.claim`."""
+    claimed = claims.claim(connection, worker_id, **choice)
+    if read is None or len(claimed) != 1 or claimed[0].turn > _SHORT_TURNS:
+        return claimed, {}
+    try:
+        return claimed, {claimed[0].reply_id: read(connection, claimed[0])}
+    except DBAPIError:
+        raise  # It may have ended the transaction.
+    except Exception:  # noqa: BLE001  It comes again when the attempt reads it, which knows what to do about it.
+        return claimed, {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -40,7 +40,7 @@ class _Stopped(Exception):
     """Somebody asked for the reply to stop."""
 
 
-class _OverBudget(Exception):
+class OverBudget(Exception):
     """Nobody pays for the call."""
 
 
@@ -68,18 +68,35 @@ class Workbench:
     on_end: Callable[[], None] = lambda: None  # whenever a reply has ended
     budgets: Budgets = field(default_factory=Budgets)
 
+    def read_prompt(self, connection: Connection, claim: Claim) -> list[prompts.Message]:
+        """What the model is shown. May be called from any thread that has a connection.
+
+        Raises:
+            OverBudget: whoever pays for the reply has used up a budget while it waited.
+        """
+        whose = {"key_id": claim.key_id, "end_user": claim.end_user}
+        exceeded = self.budgets.exceeded(connection, claim.tenant_id, now=now_ms(), **whose)
+        if exceeded is not None:
+            raise OverBudget(exceeded.message)
+        return self.build_prompt(connection, claim)
+
+    def build_prompt(self, connection: Connection, claim: Claim) -> list[prompts.Message]:
+        """The same, whoever pays."""
+        return prompts.build(connection, claim, budget=self.upstreams.prompt_tokens(claim))
+
 
 class Generation:
-    """One claimed reply, from its claim to the write that ends or requeues it."""
+    """One claimed reply, from its claim to the write that ends or requeues it. Its `prompt` may come with the claim."""
 
-    def __init__(self, claim: Claim, bench: Workbench) -> None:
+    def __init__(self, claim: Claim, bench: Workbench, *, prompt: Sequence[prompts.Message] = ()) -> None:
         self.claim = claim
         self._bench = bench
         self.stream = ReplyStream(claim, bench.notifier, bench.pacer)
         self.report = AttemptReport(claim, bench.settings)
         # Up to where the text so far is stored.
         self.saved = self.stream.cursor
-        self._prompt: list[prompts.Message] = []
+        self._read_with_claim = prompt
+        self._prompt: Sequence[prompts.Message] = ()  # once the model is to be asked
         self._is_stopped = False
         self._is_abandoned = False
         # Whether what became of the attempt is stored; not so where the reply was somebody else's by then.
@@ -103,7 +120,7 @@ class Generation:
         """Ends an attempt that nobody makes any more, as one that failed unexpectedly."""
         self._is_abandoned = True
         # It may have called the model.
-        self._prompt = await self._read_prompt(prompts.build)
+        self._prompt = await self._read(self._bench.build_prompt)
         await self._conclude(self._end_or_try_again(_BROKEN))
 
     async def _conclude(self, ending: Awaitable[ReplyStatus]) -> None:
@@ -127,7 +144,7 @@ class Generation:
             return await self._finish(self._ending(finished))
         except _Stopped:
             return await self._finish(Ending(ReplyStatus.CANCELLED, self.stream.text, self.usage_so_far()))
-        except _OverBudget as error:
+        except OverBudget as error:
             return await self._fail(Failure(ReplyError.BUDGET_EXCEEDED, str(error), retryable=False), None)
         except ModelFailure as failure:
             self._bench.upstreams.report(self.claim, failure)
@@ -147,7 +164,7 @@ class Generation:
                 if self._is_stopped:
                     raise _Stopped
                 client = upstreams.client(self.claim)
-                self._prompt = await self._read_prompt(self._prompt_within_budget)
+                self._prompt = self._read_with_claim or await self._read(self._bench.read_prompt)
                 model = self.claim.place.model if self.claim.place else self.claim.model
                 request = ModelRequest(model, self._prompt, self.claim.parameters)
                 with self.report.called(model) as call:
@@ -181,23 +198,14 @@ class Generation:
         is_paid = not self.stream.is_empty or failed.failure.code in _PERHAPS_PAID
         return self.usage_so_far() if is_paid else None
 
-    async def _read_prompt(self, build: Callable[..., list[prompts.Message]]) -> list[prompts.Message]:
-        """Reads until the database answers; the attempt's time-out bounds it."""
-        budget = self._bench.upstreams.prompt_tokens(self.claim)
+    async def _read(self, build: Callable[[Connection, Claim], Sequence[prompts.Message]]) -> Sequence[prompts.Message]:
+        """Reads the prompt until the database answers; the attempt's time-out bounds it."""
         while True:
             try:
-                return await self._bench.database.read(build, self.claim, budget=budget)
+                return await self._bench.database.read(build, self.claim)
             except StorageError as error:
                 log.warning("could not read the history: %s", error)
                 await asyncio.sleep(STORE_AGAIN_SECONDS)
-
-    def _prompt_within_budget(self, connection: Connection, claim: Claim, *, budget: int) -> list[prompts.Message]:
-        """The prompt, unless whoever pays for the reply has used up a budget while it waited."""
-        whose = {"key_id": claim.key_id, "end_user": claim.end_user}
-        exceeded = self._bench.budgets.exceeded(connection, claim.tenant_id, now=now_ms(), **whose)
-        if exceeded is not None:
-            raise _OverBudget(exceeded.message)
-        return prompts.build(connection, claim, budget=budget)
 
     def _ending(self, finished: Finished) -> Ending:
         """How the reply ends when the model says that it is done."""

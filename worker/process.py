@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from redis.asyncio import Redis
 
@@ -14,7 +15,7 @@ from shared.liveness.heartbeat import Heartbeat
 from shared.liveness.sweeper import Sweeper
 from shared.messaging import redis_client
 from shared.messaging.doorbell import Doorbell
-from shared.messaging.notices import CHANNEL_PREFIX, STOPS, Notifier
+from shared.messaging.notices import CHANNEL_PREFIX, STOPS, Notifier, knocks
 from shared.messaging.reply_events import LogBounds
 from shared.messaging.subscription import Subscription
 from shared.observability import tracing
@@ -51,7 +52,7 @@ class WorkerProcess:
         self._slots: Slots
         self._deliveries: Deliveries
         self._webhooks: WebhookClient
-        self._stops: Subscription
+        self._notices: Subscription
         self._aftermath: Aftermath
 
     def start(self) -> None:
@@ -68,9 +69,9 @@ class WorkerProcess:
         self._thread.run(self._start())
         self._metrics.start()
 
-    def answer(self, bells: int) -> None:
+    def answer(self, reply_ids: Collection[str]) -> None:
         """See `Slots.answer`; called from one of Celery's threads."""
-        self._thread.run(self._slots.answer(bells))
+        self._thread.run(self._slots.answer(reply_ids))
 
     def begin_drain(self) -> None:
         """Starts to drain. It only notes that down, so it may be called from a signal handler."""
@@ -110,17 +111,25 @@ class WorkerProcess:
         self._sweeper.start()
         self._slots.start()
         self._deliveries.start()
-        self._stops = Subscription(
+        self._notices = Subscription(
             settings.client_redis_url,
             prefix=CHANNEL_PREFIX,
-            wanted=lambda: (STOPS,),
-            on_notice=lambda _channel, reply_id: self._slots.told_of_stop(reply_id.decode(errors="replace")),
+            wanted=lambda: (STOPS, knocks(self._heartbeat.process_id)),
+            on_notice=self._hear,
         )
-        self._stops.start()
+        self._notices.start()
+
+    def _hear(self, name: str, said: bytes) -> None:
+        if name == STOPS:
+            self._slots.told_of_stop(said.decode(errors="replace"))
+        elif said.isdigit():
+            self._slots.knocked(int(said))
 
     def _give_up(self) -> None:
         self._slots.give_up()
         self._deliveries.give_up()
+        # From now on it has another id. What is said to the one before is said to nobody.
+        self._notices.refresh(knocks(self._heartbeat.process_id))
 
     def _start_drain(self) -> None:
         if self._drained is None:
@@ -135,7 +144,7 @@ class WorkerProcess:
         self._start_drain()
         if self._drained is not None:
             await self._drained
-        await self._stops.stop()
+        await self._notices.stop()
         await self._sweeper.stop()
         await self._aftermath.stop()
         await self._heartbeat.stop()

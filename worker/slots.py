@@ -22,8 +22,9 @@ from shared.reply_status import AttemptOutcome
 from shared.store import claims, moves, stops, takeovers
 from shared.store.claims import Claim
 from shared.store.moves import Lost
+from shared.store.prompts import Message
 from worker import metrics, partials
-from worker.claiming import Claiming, Tasks
+from worker.claiming import Claiming, Prompts, Tasks
 from worker.generation import Generation, Workbench
 from worker.trial import Trial
 
@@ -83,11 +84,17 @@ class Slots:
         """Looks for work at once."""
         self._wake.set()
 
-    async def answer(self, bells: int) -> None:
-        """Claims up to so many due replies and lasts until they have ended or are handed back."""
-        started = await self._claiming.take(bells)
+    async def answer(self, reply_ids: Collection[str]) -> None:
+        """Claims as many due replies as it has not of these, and lasts until they have ended or are handed back."""
+        started = [task for task, generation in self._running.items() if generation.claim.reply_id in reply_ids]
+        started += await self._claiming.take(len(reply_ids) - len(started))
         if started:
             await asyncio.wait(started)
+
+    def knocked(self, count: int) -> None:
+        """So many replies are due. A bell for them follows, in case there is no room here."""
+        if self.free:
+            _ = self.spawn(self._claiming.take(count))
 
     def told_of_stop(self, reply_id: str) -> None:
         """Somebody asked for this reply to stop, or erased it. What the database says of it counts."""
@@ -125,11 +132,11 @@ class Slots:
         if self._errands:
             await asyncio.wait(list(self._errands))
 
-    def start_all(self, claimed: Sequence[Claim]) -> Tasks:
+    def start_all(self, claimed: Sequence[Claim], prompts: Prompts) -> Tasks:
         """Starts what a claim brought."""
         # A stop may have come between the claim's commit and this.
         stopped, self._stops_heard = self._stops_heard, set()
-        started = [self._start(claim) for claim in claimed]
+        started = [self._start(claim, prompts.get(claim.reply_id, ())) for claim in claimed]
         for reply_id in stopped:
             self.told_of_stop(reply_id)
         return started
@@ -141,8 +148,8 @@ class Slots:
         task.add_done_callback(self._errands.discard)
         return task
 
-    def _start(self, claim: Claim) -> asyncio.Task[None]:
-        generation = Generation(claim, self._bench)
+    def _start(self, claim: Claim, prompt: Sequence[Message]) -> asyncio.Task[None]:
+        generation = Generation(claim, self._bench, prompt=prompt)
         self._bench.upstreams.begin(claim)
         task = asyncio.create_task(generation.run(), name=claim.reply_id)
         if claim.is_suspect:

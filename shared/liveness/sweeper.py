@@ -67,6 +67,10 @@ class Obituary:
         """For how many seconds, at a monotonic time, the beat of each process has been the same."""
         return {process: at - sighting.first for process, sighting in self._seen.items()}
 
+    def living(self, role: str) -> list[str]:
+        """The processes of this role whose beat has not been found the same more than once."""
+        return [process for process, seen in self._seen.items() if seen.reads <= 2 and process.startswith(f"{role}_")]
+
     def _sight(self, process: str, beat: int, at: float) -> _Sighting:
         before = self._seen.get(process)
         if before is None or before.beat != beat or at - before.last > MAX_GAP_SECONDS:
@@ -125,6 +129,10 @@ class Sweeper:
     def seconds_without_beat(self) -> dict[str, float]:
         """For how long this process has seen each other one's beat stand still."""
         return self._obituary.still(at=time.monotonic())
+
+    def living(self, role: str) -> list[str]:
+        """The ids of the processes of this role that were alive a moment ago, as far as this one knows."""
+        return self._obituary.living(role)
 
     async def _sweep_forever(self) -> None:
         beats = self._heartbeat.committed

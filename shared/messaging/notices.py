@@ -1,7 +1,7 @@
-"""Notices over Redis: "something changed in this conversation", and "somebody asked this reply to stop".
+"""Notices over Redis: "something changed in this conversation", "somebody asked this reply to stop", "there is work".
 
 They say nothing else; whoever hears one reads the database. A lost one costs its listeners a moment, since gateways
-also compare versions from time to time, and workers look at what they hold with every beat.
+also compare versions from time to time, workers look at what they hold with every beat, and a bell follows a knock.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ CHANNEL_PREFIX = "asyncchat:"
 _CONVERSATION_PREFIX = f"{CHANNEL_PREFIX}conversation:"
 # All workers listen to it. What is said there is the id of a reply; stops are rare.
 STOPS = "stops"
+_KNOCKS = "knocks:"
 # With Redis away for long, older notices are of no use to anybody.
 _MAX_PENDING = 10_000
 
@@ -29,6 +30,11 @@ _MAX_PENDING = 10_000
 def channel(conversation_id: str) -> str:
     """The Redis channel of a conversation."""
     return _CONVERSATION_PREFIX + conversation_id
+
+
+def knocks(process_id: str) -> str:
+    """The name, without the prefix, of the channel of one worker, on which it hears how many replies it is to take."""
+    return _KNOCKS + process_id
 
 
 class Notifier:
@@ -65,6 +71,10 @@ class Notifier:
     def tell_stop(self, reply_id: str) -> None:
         """Tells every worker that the reply was asked to stop, or is gone. Never blocks and never raises."""
         self._note(CHANNEL_PREFIX + STOPS, reply_id.encode())
+
+    def knock(self, process_id: str, count: int) -> None:
+        """Tells one worker that so many replies are due. Never blocks and never raises."""
+        self._note(CHANNEL_PREFIX + knocks(process_id), b"%d" % count)
 
     def tell_event(self, conversation_id: str, event: Event) -> None:
         """Logs and publishes what happened to a reply. Never blocks and never raises."""

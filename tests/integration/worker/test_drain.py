@@ -19,7 +19,7 @@ from tests.fixtures.demo_counts import client_disconnects, open_streams
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until
-from tests.fixtures.workers import running_worker
+from tests.fixtures.workers import BELL, running_worker
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +55,7 @@ async def test_what_is_handed_back_can_be_taken_at_once(database_url: str, chats
 
         await until(is_called)
     with running_worker(database_url, base_url=demo.base_url) as process:
-        await asyncio.to_thread(process.answer, 1)
+        await asyncio.to_thread(process.answer, BELL)
         reply = await chats.until_ended(reply_id)
     assert (reply["status"], reply["attempt"]) == (ReplyStatus.COMPLETED, 2)
 
@@ -104,7 +104,7 @@ async def test_a_bell_that_comes_during_the_drain_claims_nothing(
         process._thread.loop.call_soon_threadsafe(is_asked.wait)
         process.begin_drain()
         late = await chats.ask_anew(model="demo-fast")
-        heard = asyncio.run_coroutine_threadsafe(process._slots.answer(1), process._thread.loop)
+        heard = asyncio.run_coroutine_threadsafe(process._slots.answer(BELL), process._thread.loop)
         is_asked.set()
         await asyncio.wrap_future(heard)
         await chats.until_status(held, ReplyStatus.COMPLETED)

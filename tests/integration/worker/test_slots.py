@@ -25,7 +25,7 @@ from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.locking import locked_against_writing, lose_patience_soon
 from tests.fixtures.raw_model import DONE, chunk, head, raw_model
 from tests.fixtures.waiting import BOUND_SECONDS, until, until_now_is
-from tests.fixtures.workers import running_worker
+from tests.fixtures.workers import BELL, running_worker
 from worker import slots
 from worker.model_answer import Finished
 from worker.model_client import ModelRequest, OpenAIModelClient
@@ -60,14 +60,14 @@ async def test_work_is_found_without_any_bell(database_url: str, chats: Chats, d
 async def test_a_bell_brings_an_answer_at_once(database_url: str, chats: Chats, demo: DemoProcess) -> None:
     with running_worker(database_url, base_url=demo.base_url) as process:
         reply_id = await chats.ask_anew(model="demo-fast")
-        await asyncio.to_thread(process.answer, 1)
+        await asyncio.to_thread(process.answer, BELL)
         assert (await chats.reply(reply_id))["status"] == ReplyStatus.COMPLETED
 
 
 async def test_no_more_replies_run_than_there_are_slots(database_url: str, chats: Chats, demo: DemoProcess) -> None:
     reply_ids = [await chats.ask_anew(model="demo-100ms") for _ in range(9)]
     with running_worker(database_url, base_url=demo.base_url, slots=3) as process:
-        await asyncio.gather(*(asyncio.to_thread(process.answer, 8) for _ in range(3)))
+        await asyncio.gather(*(asyncio.to_thread(process.answer, 8 * BELL) for _ in range(3)))
         for reply_id in reply_ids:
             await chats.until_status(reply_id, ReplyStatus.COMPLETED)
     attempts = [attempt for reply_id in reply_ids for attempt in await chats.attempts(reply_id)]
@@ -78,10 +78,10 @@ async def test_no_more_replies_run_than_there_are_slots(database_url: str, chats
 async def test_a_bell_without_a_free_slot_returns_at_once(database_url: str, chats: Chats, demo: DemoProcess) -> None:
     reply_ids = [await chats.ask_anew(model="demo-silent") for _ in range(2)]
     with running_worker(database_url, base_url=demo.base_url, slots=1) as process:
-        ringing = asyncio.create_task(asyncio.to_thread(process.answer, 1))
+        ringing = asyncio.create_task(asyncio.to_thread(process.answer, BELL))
         await chats.until_status(reply_ids[0], ReplyStatus.IN_PROGRESS)
         async with asyncio.timeout(BOUND_SECONDS):
-            await asyncio.to_thread(process.answer, 1)
+            await asyncio.to_thread(process.answer, BELL)
         assert (await chats.reply(reply_ids[1]))["status"] == ReplyStatus.QUEUED
     await ringing
 
@@ -91,7 +91,7 @@ async def test_a_freed_slot_takes_the_next_reply_at_once(database_url: str, chat
     """One bell and no tick: only the end of one reply can have brought the next."""
     reply_ids = [await chats.ask_anew(model="demo-fast") for _ in range(5)]
     with running_worker(database_url, base_url=demo.base_url, slots=1) as process:
-        await asyncio.to_thread(process.answer, 1)
+        await asyncio.to_thread(process.answer, BELL)
         for reply_id in reply_ids:
             await chats.until_status(reply_id, ReplyStatus.COMPLETED)
 
@@ -104,7 +104,7 @@ async def test_turns_asked_at_once_are_answered_one_after_the_other_without_a_pa
     asked = [await chats.ask(conversation, f"What is {number} + 1?") for number in range(4)]
     reply_ids = [reply_id for (reply_id,) in asked]
     with running_worker(database_url, base_url=demo.base_url) as process:
-        await asyncio.to_thread(process.answer, 1)
+        await asyncio.to_thread(process.answer, BELL)
         replies = [await chats.until_status(reply_id, ReplyStatus.COMPLETED) for reply_id in reply_ids]
     assert all(earlier["finished_at"] <= later["started_at"] for earlier, later in itertools.pairwise(replies))
 
@@ -281,7 +281,7 @@ async def test_a_held_row_that_nobody_works_on_is_tried_again(
         await _become_an_orphan(database, process)
         queued = await chats.until_status(reply_id, ReplyStatus.QUEUED)
         await until_now_is(queued["available_at"])
-        await asyncio.to_thread(process.answer, 1)
+        await asyncio.to_thread(process.answer, BELL)
         reply = await chats.reply(reply_id)
     assert (reply["status"], reply["attempt"]) == (ReplyStatus.COMPLETED, 2)
 

@@ -26,7 +26,7 @@ from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.raw_model import chunk, head, raw_model, refusal
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until
-from tests.fixtures.workers import running_worker
+from tests.fixtures.workers import BELL, running_worker
 from worker import slots
 from worker.model_client import ModelRequest, OpenAIModelClient
 from worker.process import WorkerProcess
@@ -247,7 +247,7 @@ async def test_a_cancel_and_the_end_at_once_leave_one_of_both(
         async def race() -> tuple[Any, list[tuple[str, str]]]:
             conversation = await chats.start()
             (reply_id,) = await chats.ask(conversation, "Hello, I am Ada", model="demo-50ms")
-            ringing = asyncio.create_task(asyncio.to_thread(process.answer, 1))
+            ringing = asyncio.create_task(asyncio.to_thread(process.answer, BELL))
             await asyncio.sleep(random.uniform(0, 0.15))
             await asking.cancel(reply_id)
             reply = await chats.until_ended(reply_id)
@@ -404,7 +404,7 @@ async def test_a_deletion_stops_the_call_at_once(
     (reply_id,) = await chats.ask(conversation, model="demo-stall")
     with running_worker(database_url, base_url=demo.base_url, redis_url=shared_valkey.url) as process:
         await asking.until_heard()
-        ringing = asyncio.create_task(asyncio.to_thread(process.answer, 1))
+        ringing = asyncio.create_task(asyncio.to_thread(process.answer, BELL))
         await until_called(demo)
         await chats.forget(conversation)
         await asking.tell(reply_id)

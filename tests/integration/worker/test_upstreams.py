@@ -18,7 +18,7 @@ from tests.fixtures.demo_counts import requests_of
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.fault_proxy import FaultProxy, fault_proxy
 from tests.fixtures.waiting import until
-from tests.fixtures.workers import running_worker
+from tests.fixtures.workers import BELL, running_worker
 from worker import breaker, slots
 from worker.breaker import FAILURES_TO_OPEN
 from worker.process import WorkerProcess
@@ -72,7 +72,7 @@ def asked(attempts: Sequence[RowMapping]) -> list[tuple[str | None, str | None, 
 async def answered(process: WorkerProcess, chats: Chats, *, model: str) -> Sequence[RowMapping]:
     """The attempts at a reply, once it is completed."""
     reply_id = await chats.ask_anew(model=model)
-    await asyncio.to_thread(process.answer, 1)
+    await asyncio.to_thread(process.answer, BELL)
     await chats.until_status(reply_id, ReplyStatus.COMPLETED)
     return await chats.attempts(reply_id)
 
@@ -229,7 +229,7 @@ async def test_no_upstream_is_asked_more_at_once_than_it_takes_also_as_a_fallbac
     text += model("own", "narrow", "demo-100ms") + model("sent", "sick", "demo-fail-503", "own")
     with worker(text) as process:
         reply_ids = [await chats.ask_anew(model=name) for name in ("own", "sent") * 6]
-        await asyncio.gather(*(asyncio.to_thread(process.answer, 8) for _ in range(3)))
+        await asyncio.gather(*(asyncio.to_thread(process.answer, 8 * BELL) for _ in range(3)))
         for reply_id in reply_ids:
             await chats.until_status(reply_id, ReplyStatus.COMPLETED)
     attempts = [attempt for reply_id in reply_ids for attempt in await chats.attempts(reply_id)]
@@ -247,10 +247,10 @@ async def test_one_for_another_model_starts_at_once_behind_a_thousand_for_a_full
     text += model("full", "full", "demo-drip") + model("free", "free", "demo-fast")
     waiting = await asyncio.gather(*(chats.ask_anew(model="full", deadline_seconds=LONG_SECONDS) for _ in range(1000)))
     with worker(text, slots=3) as process:
-        held = asyncio.create_task(asyncio.to_thread(process.answer, 1))
+        held = asyncio.create_task(asyncio.to_thread(process.answer, BELL))
         await until(lambda: requests_of(demo, "demo-drip"))
         reply_id = await chats.ask_anew(model="free")
-        await asyncio.to_thread(process.answer, 1)
+        await asyncio.to_thread(process.answer, BELL)
         assert (await chats.reply(reply_id))["status"] == ReplyStatus.COMPLETED
         statuses = [(await chats.reply(reply_id))["status"] for reply_id in waiting]
         assert statuses.count(ReplyStatus.IN_PROGRESS) == 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from redis import Redis
@@ -48,6 +50,15 @@ def doorbell(valkey: Valkey) -> Iterator[Doorbell]:
     assert not doorbell.is_alive
 
 
+@contextmanager
+def ringing(valkey: Valkey, *, knock: Callable[[int], bool]) -> Iterator[Doorbell]:
+    """A doorbell that is started, and before which somebody may knock."""
+    doorbell = Doorbell(settings_with(redis_url=valkey.url), knock=knock)
+    doorbell.start()
+    yield doorbell
+    doorbell.stop()
+
+
 def bells(valkey: Valkey) -> list[list[str]]:
     """The ids of each task that waits in the queue, oldest first."""
     with Redis.from_url(valkey.client_url) as redis:
@@ -75,6 +86,31 @@ async def test_a_doorbell_that_is_behind_rings_for_several_at_once(doorbell: Doo
     doorbell.start()
     await eventually(lambda: len(bells(valkey)) == 3)
     assert bells(valkey) == [ids[:16], ids[16:32], ids[32:]]
+
+
+async def test_somebody_knocks_before_a_bell_that_comes_alone_and_the_bell_follows(valkey: Valkey) -> None:
+    """What comes so soon after a knock rings with the bell that follows, and nobody knocks again."""
+    knocks: list[int] = []
+
+    def knock(count: int) -> bool:
+        knocks.append(count)
+        return True
+
+    with ringing(valkey, knock=knock) as doorbell:
+        for ids in (["reply_0", "reply_1"], ["reply_2"]):
+            doorbell.ring(ids)
+        await eventually(lambda: bells(valkey))
+        assert (knocks, bells(valkey)) == ([2], [["reply_0", "reply_1", "reply_2"]])
+        await eventually(lambda: time.monotonic() > doorbell._rang_at + doorbell_module._GATHER_SECONDS)
+        doorbell.ring(["reply_3"])
+        assert knocks == [2, 1]
+
+
+async def test_where_nobody_is_to_be_knocked_for_a_bell_rings_as_ever(valkey: Valkey) -> None:
+    with ringing(valkey, knock=lambda _count: False) as doorbell:
+        doorbell.ring(["reply_0"])
+        await eventually(lambda: bells(valkey) == [["reply_0"]])
+        assert doorbell._rang_at > 0
 
 
 async def test_stopping_rings_what_is_left(doorbell: Doorbell, valkey: Valkey) -> None:

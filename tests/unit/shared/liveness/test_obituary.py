@@ -13,6 +13,20 @@ def test_a_process_whose_beat_stands_still_long_enough_is_dead() -> None:
     assert told == [{}, {}, {}, {}, {"worker_a": 7}, {"worker_a": 7}]
 
 
+def test_those_count_as_living_whose_beat_was_found_the_same_once_at_most() -> None:
+    obituary = Obituary()
+    readings = (
+        {"worker_a": 1, "worker_b": 5, "api_c": 1},
+        {"worker_a": 2, "worker_b": 5},
+        {"worker_a": 3, "worker_b": 5},
+    )
+    living = []
+    for step, beats in enumerate(readings):
+        obituary.read(beats, at=step * STEP)
+        living.append(obituary.living("worker"))
+    assert living == [["worker_a", "worker_b"], ["worker_a", "worker_b"], ["worker_a"]]
+
+
 def test_few_reads_do_not_do_however_long_they_take() -> None:
     obituary = Obituary()
     told = [obituary.read({"worker_a": 7}, at=step * MAX_GAP_SECONDS) for step in range(DEAD_READS)]
