@@ -11,6 +11,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.headers import values_of
+
 # Clients that poll something live are asked to do so about once a second.
 RETRY_AFTER_SECONDS = "1"
 
@@ -25,7 +27,7 @@ def tagged_answer(request: Request, content: Any, *, headers: Mapping[str, str] 
     body = orjson.dumps(content)
     tag = hashlib.blake2b(body, digest_size=12).hexdigest()
     all_headers = {"ETag": f'W/"{tag}"', **(headers or {})}
-    if _has(request.headers.getlist("if-none-match"), tag):
+    if _has(values_of(request.scope, b"if-none-match"), tag):
         return Response(status_code=304, headers=all_headers)
     return Response(body, 200, all_headers, media_type="application/json")
 

@@ -16,6 +16,7 @@ from api.entry.admission import Admission
 from api.entry.auth import Authenticator, Identity
 from api.entry.open_requests import OpenRequests
 from api.entry.rates import Rates
+from api.headers import values_of
 from api.json_route import body_of
 from api.live.hub import Hub
 from api.live.reply_reader import ReplyReader
@@ -139,7 +140,7 @@ def wait_of(request: Request, wait: float | None) -> Wait:
         if wait > 0:
             note_held(request)
         return Wait(min(wait, longest), {})
-    for header in request.headers.getlist("prefer"):
+    for header in values_of(request.scope, b"prefer"):
         for preference in header.split(","):
             if found := _PREFERRED_WAIT.fullmatch(preference.partition(";")[0].strip()):
                 note_held(request)
@@ -154,7 +155,7 @@ def keyed_request(request: Request) -> KeyedRequest | None:
     Raises:
         InvalidValue: the key is empty, too long, or has other characters than visible ASCII.
     """
-    keys = set(request.headers.getlist("idempotency-key"))
+    keys = set(values_of(request.scope, b"idempotency-key"))
     if not keys:
         return None
     key = keys.pop().strip()

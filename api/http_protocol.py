@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from api.connection_parts import Flow, Queue, Signal
 from api.edge import CUT
 from api.head_first import HeadFirst
-from api.json_body import BODY_SECONDS
+from api.json_body import BODY_SECONDS, IS_WHOLE
 
 # The line and the headers together; most servers and proxies take 8 to 64 KiB.
 MAX_HEAD_BYTES = 64 * 1024
@@ -151,6 +151,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The body is there."""
         self._is_in_body = False
+        cast(dict[str, Any], self.scope)[IS_WHOLE] = True
         self._stop_body_timer()
         super().on_message_complete()
         if not self._is_answering:

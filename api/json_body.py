@@ -12,11 +12,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 from api.errors import BodyError, body_pointer
+from api.headers import first_value
 
 MAX_DEPTH = 32
 # No object or list of ours has more; checking the fields of a larger one would only cost time.
 MAX_MEMBERS = 1000
 BODY_SECONDS = 30.0
+# Set in a request's scope by a server that has all of the body already: nothing is to be waited for then.
+IS_WHOLE = "asyncchat.is_whole"
 
 
 async def read_object(request: Request) -> dict[str, Any] | None:
@@ -40,9 +43,11 @@ async def _read(request: Request, max_bytes: int) -> bytes:
         BodyError: it is too large, or does not arrive.
         ClientDisconnect: the client has gone.
     """
-    declared = request.headers.get("content-length", "")
+    declared = first_value(request.scope, b"content-length")
     if declared.isdecimal() and (len(declared) > 18 or int(declared) > max_bytes):
         raise _too_large(max_bytes)
+    if IS_WHOLE in request.scope:
+        return await _collect(request.receive, max_bytes)
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await _collect(request.receive, max_bytes)
@@ -69,15 +74,15 @@ def _too_large(max_bytes: int) -> BodyError:
 
 
 def _require_json_type(request: Request) -> None:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = first_value(request.scope, b"content-type").partition(";")[0].strip().lower()
     main, _, sub = media_type.partition("/")
     if main != "application" or not (sub == "json" or sub.endswith("+json")):
         raise BodyError(
             "unsupported_media_type",
             "The body's Content-Type must be application/json. With curl, use `curl --json`.",
         )
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding != "identity":
+    encoding = first_value(request.scope, b"content-encoding").strip().lower()
+    if encoding not in ("", "identity"):
         raise BodyError("unsupported_media_type", "A compressed body is not taken: send it without Content-Encoding.")
 
 

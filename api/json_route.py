@@ -86,17 +86,20 @@ class _Parameters:
         fields = [*route.dependant.path_params, *route.dependant.query_params]
         self._paths = {field.name for field in route.dependant.path_params}
         definitions: dict[str, Any] = {field.name: (field.field_info.annotation, field.field_info) for field in fields}
-        self._model: type[BaseModel] | None = create_model("Parameters", **definitions) if fields else None
+        self._validator = (
+            TypeAdapter[BaseModel](create_model("Parameters", **definitions)).validator if fields else None
+        )
 
     def check(self, request: Request, mistakes: list[dict[str, Any]]) -> Mapping[str, Any]:
-        if self._model is None:
+        if self._validator is None:
             return {}
         given: dict[str, Any] = dict(request.query_params) if request.scope["query_string"] else {}
         try:
-            return self._model.model_validate(given | request.path_params).__dict__
+            checked: BaseModel = self._validator.validate_python(given | request.path_params)
         except ValidationError as error:
             mistakes.extend({**item, "loc": (self._place(item), *item["loc"])} for item in _mistakes(error))
             return {}
+        return checked.__dict__
 
     def _place(self, item: Mapping[str, Any]) -> str:
         return "path" if item["loc"][0] in self._paths else "query"
@@ -112,7 +115,7 @@ class _Body:
             self._name = route.body_field.name
             self._is_required = route.body_field.field_info.is_required()
             annotation: Any = route.body_field.field_info.annotation
-            self._adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+            self._validator = TypeAdapter[Any](annotation).validator
 
     def check(self, given: dict[str, Any] | None, mistakes: list[dict[str, Any]]) -> Mapping[str, Any]:
         if not self._name:
@@ -122,7 +125,7 @@ class _Body:
                 mistakes.append({"type": "missing", "loc": ("body",), "msg": "A JSON object is required"})
             return {}
         try:
-            return {self._name: self._adapter.validate_python(given)}
+            return {self._name: self._validator.validate_python(given)}
         except ValidationError as error:
             mistakes.extend({**item, "loc": ("body", *item["loc"])} for item in _mistakes(error))
             return {}

@@ -14,8 +14,9 @@ from api.entry.auth import EVERYBODY, Authenticator, Identity
 from api.entry.home import Home, is_home, require_direct
 from api.entry.open_requests import OpenRequests
 from api.entry.rates import Kind, Taken, network_of
-from api.entry.refusal import Refusal, values_of
+from api.entry.refusal import Refusal
 from api.errors import problem_answer, storage_answer
+from api.headers import values_of
 from api.openai_compat.errors import speaks_openai
 from shared.api_keys import Scope
 from shared.conversation_tokens import is_token

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from starlette.types import Scope as AsgiScope
 
-from api.entry.refusal import Refusal, only_value
+from api.entry.refusal import Refusal
+from api.headers import only_value
 from shared.settings import Settings, is_loopback
 
 _NAMES = frozenset({"localhost"})

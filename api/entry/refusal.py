@@ -1,10 +1,8 @@
-"""Refusing a request at the gate, and reading there what it says of itself."""
+"""Refusing a request at the gate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-from starlette.types import Scope as AsgiScope
+from collections.abc import Mapping
 
 
 class Refusal(Exception):
@@ -14,14 +12,3 @@ class Refusal(Exception):
         super().__init__(detail)
         self.code = code
         self.headers = dict(headers or {})
-
-
-def values_of(scope: AsgiScope, name: bytes) -> Iterable[str]:
-    """What the headers of this name, in lower case, say."""
-    return [value.decode("latin-1") for header, value in scope["headers"] if header == name]
-
-
-def only_value(scope: AsgiScope, name: bytes) -> str:
-    """The same, where all say the same; else nothing."""
-    values = set(values_of(scope, name))
-    return values.pop().strip() if len(values) == 1 else ""

@@ -11,13 +11,14 @@ from starlette.responses import Response
 
 from api.cursors import InvalidCursor
 from api.dependencies import Resources
+from api.headers import first_value
 from api.live.sse import EventStreamAnswer
 from api.live.streams import ReplyStream, Stream, TurnStream
 from api.routes.documentation import EVENTS, Documented, problems
 from shared.errors import TooManyStreams
 from shared.messaging.reply_events import Cursor
 
-_HEADER = "last-event-id"
+_HEADER = b"last-event-id"
 # Eight candidates, and some that were regenerated.
 _MAX_CURSOR_CHARS = 250
 
@@ -41,7 +42,7 @@ STREAM: Documented = {
 
 def wants_events(request: Request) -> bool:
     """Whether the client asks for events instead of JSON."""
-    accepted = [part.partition(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
+    accepted = [part.partition(";")[0].strip() for part in first_value(request.scope, b"accept").split(",")]
     return "text/event-stream" in accepted
 
 
@@ -63,7 +64,7 @@ def turn_cursors_of(request: Request, after: str | None) -> list[Cursor]:
     Raises:
         InvalidCursor: it is not the id of an event.
     """
-    written = after if after is not None else request.headers.get(_HEADER, "")
+    written = after if after is not None else first_value(request.scope, _HEADER)
     if not written:
         return []
     if len(written) > _MAX_CURSOR_CHARS:
@@ -75,7 +76,9 @@ def turn_cursors_of(request: Request, after: str | None) -> list[Cursor]:
 
 
 def _invalid(after: str | None) -> InvalidCursor:
-    return InvalidCursor("This is not the id of an event here.", pointer="?after" if after is not None else _HEADER)
+    return InvalidCursor(
+        "This is not the id of an event here.", pointer="?after" if after is not None else _HEADER.decode()
+    )
 
 
 def require_room(resources: Resources) -> None:

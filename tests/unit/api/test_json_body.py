@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
+from api import json_body
 from api.errors import BodyError
-from api.json_body import MAX_DEPTH, MAX_MEMBERS, parse_object
+from api.json_body import IS_WHOLE, MAX_DEPTH, MAX_MEMBERS, parse_object, read_object
 
 
 def _refusal(body: bytes) -> BodyError:
@@ -57,3 +63,23 @@ def test_no_body_of_a_mebibyte_costs_much() -> None:
         began = time.process_time()
         _refusal(body)
         assert time.process_time() - began < 5
+
+
+def _request(pieces: list[bytes], **noted: Any) -> Request:
+    """A request whose body comes in these pieces, each a turn of the loop later."""
+
+    async def receive() -> Message:
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+    headers = [(b"content-type", b"application/json")]
+    app = SimpleNamespace(state=SimpleNamespace(settings=SimpleNamespace(max_body_bytes=100)))
+    return Request({"type": "http", "headers": headers, "app": app, **noted}, receive)
+
+
+@pytest.mark.anyio
+async def test_only_a_body_that_is_still_to_come_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_body, "BODY_SECONDS", 0)
+    with pytest.raises(BodyError, match="not complete"):
+        await read_object(_request([b'{"a":', b"1}"]))
+    assert await read_object(_request([b'{"a":', b"1}"], **{IS_WHOLE: True})) == {"a": 1}
