@@ -80,12 +80,12 @@ async def test_a_bell_on_a_quiet_day_carries_one_reply(doorbell: Doorbell, valke
 
 
 async def test_a_doorbell_that_is_behind_rings_for_several_at_once(doorbell: Doorbell, valkey: Valkey) -> None:
-    ids = [f"reply_{number}" for number in range(40)]
+    ids = [f"reply_{number}" for number in range(80)]
     for reply_id in ids:
         doorbell.ring([reply_id])
     doorbell.start()
     await eventually(lambda: len(bells(valkey)) == 3)
-    assert bells(valkey) == [ids[:16], ids[16:32], ids[32:]]
+    assert bells(valkey) == [ids[:32], ids[32:64], ids[64:]]
 
 
 async def test_somebody_knocks_before_a_bell_that_comes_alone_and_the_bell_follows(valkey: Valkey) -> None:
@@ -114,10 +114,10 @@ async def test_where_nobody_is_to_be_knocked_for_a_bell_rings_as_ever(valkey: Va
 
 
 async def test_stopping_rings_what_is_left(doorbell: Doorbell, valkey: Valkey) -> None:
-    doorbell.ring([f"reply_{number}" for number in range(20)])
+    doorbell.ring([f"reply_{number}" for number in range(40)])
     doorbell.start()
     doorbell.stop()
-    assert [len(ids) for ids in bells(valkey)] == [16, 4]
+    assert [len(ids) for ids in bells(valkey)] == [32, 8]
 
 
 def test_what_waits_is_bounded_and_the_oldest_are_dropped() -> None:
