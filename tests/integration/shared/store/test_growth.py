@@ -52,7 +52,7 @@ from shared.store.search import Search
 from shared.store.turns import Said
 from shared.store.usage_report import By
 from tests.fixtures.databases import Databases
-from tests.fixtures.work import Work, counted_work
+from tests.fixtures.work import Work, clean_up, cleaned_up_by_nobody_else, counted_work
 from tests.integration.shared.rows import CAPS, COMPLETED, Tables, opened_tables
 
 FEW, MANY = 1, 20
@@ -74,20 +74,11 @@ class Place:
 
     def cost(self, ask: Callable[[Place], object]) -> int:
         """What it takes to ask this."""
-        self._vacuum()
+        clean_up(self.tables.connection)
         self.work.read.clear()
         before = self.work.done
         ask(self)
         return self.work.done - before
-
-    def _vacuum(self) -> None:
-        """PostgreSQL's indexes keep what is no more until somebody cleans up: what was asked before would count."""
-        connection = self.tables.connection
-        driver: Any = connection.connection.dbapi_connection
-        if connection.dialect.name == "postgresql":
-            driver.autocommit = True
-            driver.execute("vacuum replies, attempts, webhook_deliveries, conversations")
-            driver.autocommit = False
 
     def asked(self) -> tuple[str, str]:
         """A new conversation with a queued reply."""
@@ -159,10 +150,9 @@ def places(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
     """One database with little history, and one with much."""
     with counted_work() as work, ExitStack() as opened:
         urls = [databases.new(tmp_path_factory.mktemp("growth")) for _ in range(2)]
-        few, many = (
-            _lived(opened.enter_context(opened_tables(url)), work, size=size)
-            for url, size in zip(urls, (FEW, MANY), strict=True)
-        )
+        both = [opened.enter_context(opened_tables(url)) for url in urls]
+        opened.enter_context(cleaned_up_by_nobody_else(both[0].connection))
+        few, many = (_lived(tables, work, size=size) for tables, size in zip(both, (FEW, MANY), strict=True))
         yield few, many
         opened.close()
         for url in urls:
