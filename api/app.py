@@ -54,6 +54,7 @@ from api.routes import (
     webhooks,
     workers,
 )
+from api.services.asks import Asks
 from api.services.backlog import Backlog
 from api.services.operations import OperationsReader
 from shared.background import Rounds
@@ -232,6 +233,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
     )
     for rounds in _rounds(database, eraser, settings):
         _kept_running(rounds, stack)
+    admission, spending = Admission(database, settings), Budgets()
     return Resources(
         settings,
         database,
@@ -244,8 +246,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
         sweeper,
         OpenStreams(settings.max_streams),
         Authenticator(database, settings),
-        Admission(database, settings),
-        Budgets(),
+        admission,
+        spending,
+        Asks(spending, admission),
         rates,
         open_requests,
         eraser,

@@ -21,6 +21,7 @@ from api.json_route import body_of
 from api.live.hub import Hub
 from api.live.reply_reader import ReplyReader
 from api.live.sse import OpenStreams
+from api.services.asks import Asks
 from api.services.backlog import Backlog
 from api.services.operations import OperationsReader
 from shared.budgets import Budgets
@@ -79,6 +80,7 @@ class Resources:
     authenticator: Authenticator
     admission: Admission
     budgets: Budgets
+    asks: Asks
     rates: Rates
     open_requests: OpenRequests
     eraser: Eraser

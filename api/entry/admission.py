@@ -53,6 +53,11 @@ class Admission:
         self._live[tenant_id] += count
         self._meanwhile[tenant_id] += count
 
+    def give_back(self, tenant_id: str, count: int) -> None:
+        """They were not stored after all."""
+        self._live[tenant_id] -= count
+        self._meanwhile[tenant_id] -= count
+
     async def _count(self) -> None:
         self._meanwhile.clear()
         try:

@@ -11,8 +11,9 @@ from api.dependencies import Resources
 from api.rendering import Row
 from api.schemas.requests import RegenerateBody, RetryBody
 from api.services import reading
+from api.services.asks import turn_finder
 from api.services.keyed_write import Making, write_once
-from api.services.replies import Patience, deadline_ms, ring, tell_stopped, turn_finder, wait_for_reply
+from api.services.replies import Patience, deadline_ms, ring, tell_stopped, wait_for_reply
 from shared.clock import now_ms
 from shared.messaging import reply_events
 from shared.messaging.reply_events import Cursor

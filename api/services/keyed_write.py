@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
@@ -14,6 +14,7 @@ from shared.errors import RequestError
 from shared.store import idempotency
 from shared.store.idempotency import KeyedRequest, KeyTaken
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -43,16 +44,35 @@ async def write_once(database: Database, keyed: KeyedRequest | None, making: Mak
         NotFound: what the key made is gone.
         StorageError: it was not stored, or nobody knows.
     """
-    if keyed is None:
-        return Made(await database.write(making.make), is_new=True)
+    return await write_again_if_taken(database, make_once, keyed, making)
+
+
+async def write_again_if_taken(
+    database: Database,
+    function: Callable[Concatenate[Connection, P], Made[T]],
+    *arguments: P.args,
+    **keywords: P.kwargs,
+) -> Made[T]:
+    """Writes, and once more where another gateway stored the key since the first transaction looked: it is found then.
+
+    Raises what `write_once` raises.
+    """
     try:
-        return await database.write(_make_once, keyed, making)
+        return await database.write(function, *arguments, **keywords)
     except KeyTaken:
-        # Another gateway stored the key since this transaction looked: now it is found.
-        return await database.write(_make_once, keyed, making)
+        return await database.write(function, *arguments, **keywords)
 
 
-def _make_once(connection: Connection, keyed: KeyedRequest, making: Making[T]) -> Made[T]:
+def make_once(connection: Connection, keyed: KeyedRequest | None, making: Making[T]) -> Made[T]:
+    """Makes the resource, or finds what the key made before.
+
+    Raises:
+        KeyTaken: another gateway stored the key just now.
+        IdempotencyMismatch: the key was used for another request.
+        NotFound: what the key made is gone.
+    """
+    if keyed is None:
+        return Made(making.make(connection), is_new=True)
     now = now_ms()
     found = idempotency.find(connection, keyed, now=now)
     if found is not None:

@@ -16,8 +16,7 @@ from api.live.waiting import Awaited, look_at, wait_until
 from api.rendering import Row, is_live
 from api.schemas.requests import AskBody
 from api.services import reading
-from api.services.keyed_write import Making, write_once
-from shared.clock import now_ms
+from api.services.keyed_write import Made, write_again_if_taken, write_once
 from shared.crash_points import crash_point
 from shared.errors import NotFound
 from shared.observability import logging as log_lines
@@ -25,10 +24,10 @@ from shared.observability import tracing
 from shared.observability.metrics import FINISHED, NO_CODE
 from shared.reply_status import ReplyStatus
 from shared.settings import Settings
-from shared.store import replies, turns
+from shared.store import replies
 from shared.store.idempotency import KeyedRequest
 from shared.store.stops import Stopped
-from shared.store.turns import Ask, Turn
+from shared.store.turns import Ask, Turn, Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,39 +80,35 @@ async def ask(
         StorageError: it was not stored, or nobody knows.
     """
     asked = asked_of(body, resources.settings, key_id=key_id)
-    return await ask_in(resources, tenant_id, lambda _connection: conversation_id, asked=asked, keyed=keyed)
+    await resources.admission.refresh()
+    where = Where(tenant_id, conversation_id)
+    made = await write_again_if_taken(resources.database, resources.asks, where, asked, keyed)
+    return _accepted(resources, made)
 
 
 async def ask_in(
     resources: Resources,
     tenant_id: str,
-    find_place: Callable[[Connection], str],
+    find: Callable[[Connection], Where],
     *,
     asked: Ask,
     keyed: KeyedRequest | None,
 ) -> Turn:
-    """`ask` in the conversation that `find_place` finds or makes, in the same transaction."""
-
-    def make(connection: Connection) -> Turn:
-        conversation_id = find_place(connection)
-        resources.budgets.require(connection, tenant_id, key_id=asked.key_id, conversation_id=conversation_id)
-        turn = turns.ask(connection, tenant_id, conversation_id, asked=asked, now=now_ms())
-        resources.admission.take(tenant_id, asked.n)
-        return turn
-
+    """`ask` in the conversation that `find` finds or makes, in the same transaction."""
     await resources.admission.refresh()
-    made = await write_once(
-        resources.database,
-        keyed,
-        Making("turn", make=make, id_of=lambda turn: turn.resource_id, find=turn_finder(tenant_id)),
-    )
+    making = resources.asks.making(tenant_id, find, asked)
+    return _accepted(resources, await write_once(resources.database, keyed, making))
+
+
+def _accepted(resources: Resources, made: Made[Turn]) -> Turn:
+    """Brings a worker, and tells whoever listens, unless all that was done before."""
     crash_point("api.ask.committed")
+    turn = made.result
     if made.is_new:
-        turn = made.result
         tell_stopped(resources, turn.conversation_id, turn.stopped)
         ring(resources, turn.replies, by="ask")
         resources.announce(turn.conversation_id)
-    return made.result
+    return turn
 
 
 def tell_stopped(resources: Resources, conversation_id: str, stopped: Stopped) -> None:
@@ -123,16 +118,6 @@ def tell_stopped(resources: Resources, conversation_id: str, stopped: Stopped) -
     for event in stopped.events:
         FINISHED(event.kind.status, NO_CODE).inc()
         resources.notifier.tell_event(conversation_id, event)
-
-
-def turn_finder(tenant_id: str) -> Callable[[Connection, str], Turn]:
-    """Finds a turn by what its key's row calls it: `<conversation>/<turn>`."""
-
-    def find(connection: Connection, resource_id: str) -> Turn:
-        conversation_id, _, number = resource_id.partition("/")
-        return reading.turn(connection, tenant_id, conversation_id, int(number))
-
-    return find
 
 
 def ring(resources: Resources, rows: Sequence[Row], *, by: Literal["ask", "regenerate", "retry"]) -> None:

@@ -18,7 +18,7 @@ from shared.store import attempts, chains, messages, webhook_deliveries
 from shared.store import conversations as conversation_rows
 from shared.store import replies as reply_rows
 from shared.store.idempotency import KeyedRequest
-from shared.store.turns import Ask, Turn
+from shared.store.turns import Ask, Turn, Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +46,21 @@ async def ask(
         StorageError: it was not stored, or nobody knows.
     """
 
-    def find_place(connection: Connection) -> str:
-        if place.conversation_id is not None:
-            return str(reading.existing(connection, tenant_id, place.conversation_id)["id"])
-        if place.previous_id is not None:
-            return chains.conversation_after(
-                connection, tenant_id, place.previous_id, is_kept=place.is_kept, now=now_ms()
-            )
-        return _create(connection, tenant_id, place)
+    def find(connection: Connection) -> Where:
+        return Where(tenant_id, _conversation_of(connection, tenant_id, place))
 
-    turn = await replies.ask_in(resources, tenant_id, find_place, asked=asked, keyed=keyed)
+    turn = await replies.ask_in(resources, tenant_id, find, asked=asked, keyed=keyed)
     if (turn.replies[0]["request"] or {}).get("is_deleted"):
         raise NotFound("What this Idempotency-Key made was deleted.")
     return turn
+
+
+def _conversation_of(connection: Connection, tenant_id: str, place: Place) -> str:
+    if place.conversation_id is not None:
+        return str(reading.existing(connection, tenant_id, place.conversation_id)["id"])
+    if place.previous_id is not None:
+        return chains.conversation_after(connection, tenant_id, place.previous_id, is_kept=place.is_kept, now=now_ms())
+    return _create(connection, tenant_id, place)
 
 
 def _create(connection: Connection, tenant_id: str, place: Place) -> str:

@@ -7,16 +7,28 @@ read. On SQLite that takes ten times what the statement itself takes.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Delete, Dialect, Insert, Select, Update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Delete,
+    Dialect,
+    Insert,
+    Select,
+    Update,
+    bindparam,
+)
 from sqlalchemy.sql import visitors
 
 from shared.database import driver
 
 Values = Mapping[str, Any]
 Statement = Select[*tuple[Any, ...]] | Insert | Update | Delete
+
+# A statement over more rows would be a longer text than most batches need.
+MAX_ROWS = 64
 
 
 class Prepared:
@@ -85,6 +97,60 @@ class Prepared:
         if form is None:
             form = self._forms[shape] = _Form(self._statement, connection.dialect, values)
         return form, values
+
+
+class PreparedRows:
+    """One statement over many rows: as few texts as there are powers of two, as few trips to the database.
+
+    `make` writes it for so many rows. Its `bindparam`s are called `name_0`, `name_1`, …; those that are the same for
+    all rows go without a number.
+    """
+
+    def __init__(self, make: Callable[[int], Statement]) -> None:
+        self._make = make
+        self._of_length: dict[int, Prepared] = {}
+
+    @classmethod
+    def inserting(cls, statement: Insert, *names: str) -> PreparedRows:
+        """The insert, filling these columns."""
+        columns = statement.table.c
+
+        def make(length: int) -> Insert:
+            # Of the rows behind the first, Core would not know the types.
+            return statement.values(
+                [
+                    {name: bindparam(f"{name}_{number}", type_=columns[name].type) for name in names}
+                    for number in range(length)
+                ]
+            )
+
+        return cls(make)
+
+    def run(self, connection: Connection, rows: Sequence[Values]) -> None:
+        """Runs it over all the rows."""
+        for statement, values in self._portions(rows):
+            statement.run(connection, values)
+
+    def all(self, connection: Connection, rows: Sequence[Values], **common: Any) -> list[Any]:
+        """What it returns for them, in no order."""
+        found = []
+        for statement, values in self._portions(rows):
+            found += statement.all(connection, {**values, **common})
+        return found
+
+    def _portions(self, rows: Sequence[Values]) -> Iterator[tuple[Prepared, Values]]:
+        begin = 0
+        while left := len(rows) - begin:
+            length = min(1 << left.bit_length() - 1, MAX_ROWS)
+            statement = self._of_length.get(length)
+            if statement is None:
+                statement = self._of_length[length] = Prepared(self._make(length))
+            portion = rows[begin : begin + length]
+            yield (
+                statement,
+                {f"{name}_{number}": value for number, row in enumerate(portion) for name, value in row.items()},
+            )
+            begin += length
 
 
 class _Form:

@@ -13,17 +13,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from shared.database import driver, postgresql
-from shared.database.engine import first_line
+from shared.database import postgresql
+from shared.database.calls import PUT_ASIDE, Call, State, answer, run_all, translate
 from shared.database.file_lock import FileLock
-from shared.errors import OutcomeUnknown, StorageBusy, StorageError, StorageUnavailable
+from shared.errors import OutcomeUnknown, StorageBusy
 from shared.observability import metrics
 
 log = logging.getLogger(__name__)
@@ -38,26 +36,6 @@ BEGIN_WITHIN_SECONDS = 10.0
 # A call that loses against other transactions so often, alone, is refused.
 TRIES = 3
 
-# Marks a call of a batch that waited too long for a lock: its savepoint is undone and it is run alone afterwards.
-_PUT_ASIDE = StorageBusy("put aside")
-
-
-class _State(Enum):
-    WAITING = auto()
-    BEGUN = auto()
-    WITHDRAWN = auto()
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    keywords: dict[str, Any]
-    future: asyncio.Future[Any]
-    state: _State = _State.WAITING
-    result: Any = None
-    error: BaseException | None = None
-
 
 class Writer:
     """The writing thread of a process. `write` is awaited on any event loop."""
@@ -66,7 +44,7 @@ class Writer:
         self._engine = engine
         self._is_postgresql = engine.dialect.name == "postgresql"
         self._file_lock = file_lock
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._guard = threading.Lock()  # between a batch that begins and a caller that gives up
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._connection: Connection | None = None
@@ -100,7 +78,7 @@ class Writer:
             Exception: whatever `function` raised; what it did is rolled back.
         """
         loop = asyncio.get_running_loop()
-        call = _Call(function, arguments, keywords, loop.create_future())
+        call = Call(function, arguments, keywords, loop.create_future())
         withdrawal = loop.call_later(BEGIN_WITHIN_SECONDS, self._withdraw, call)
         self._calls.put(call)
         try:
@@ -108,17 +86,17 @@ class Writer:
         finally:
             withdrawal.cancel()
 
-    def _withdraw(self, call: _Call) -> None:
+    def _withdraw(self, call: Call) -> None:
         with self._guard:
-            if call.state is not _State.WAITING:
+            if call.state is not State.WAITING:
                 return
-            call.state = _State.WITHDRAWN
+            call.state = State.WITHDRAWN
         if not call.future.done():
             call.future.set_exception(StorageBusy("the database is busy; nothing was stored"))
 
     def _run(self) -> None:
         running = True
-        batch: list[_Call] = []
+        batch: list[Call] = []
         ended = 0.0
         while running:
             first = self._calls.get()
@@ -141,24 +119,24 @@ class Writer:
         if self._connection is not None:
             self._connection.close()
 
-    def _write_batch(self, batch: list[_Call]) -> None:
+    def _write_batch(self, batch: list[Call]) -> None:
         """Writes the batch and answers its calls, those that have to be written alone last. Raises nothing."""
         began = time.perf_counter()
         again = self._try(batch, may_repeat=True)
         metrics.WRITER_COMMIT.observe(time.perf_counter() - began)
         metrics.WRITER_BATCH.observe(len(batch))
-        _answer([call for call in batch if call not in again])
+        answer([call for call in batch if call not in again])
         for call in again:
             self._write_alone(call)
-            _answer([call])
+            answer([call])
 
-    def _write_alone(self, call: _Call) -> None:
+    def _write_alone(self, call: Call) -> None:
         for tries_left in reversed(range(TRIES)):
             call.error = None
             if not self._try([call], may_repeat=tries_left > 0):
                 return
 
-    def _try(self, batch: list[_Call], *, may_repeat: bool) -> list[_Call]:
+    def _try(self, batch: list[Call], *, may_repeat: bool) -> list[Call]:
         """One transaction. Returns the calls that lost against another transaction and may do as well alone."""
         try:
             with self._file_lock.held() if self._file_lock else nullcontext(), self._transaction() as connection:
@@ -169,36 +147,23 @@ class Writer:
                 else:
                     if self._is_postgresql:
                         postgresql.shorten_lock_timeout(connection)
-                    for number, call in enumerate(begun):
-                        self._set_savepoint(connection, is_first=number == 0)
-                        _run_in_savepoint(connection, call)
+                    run_all(connection, begun)
         except BaseException as error:  # noqa: BLE001  A dead writer would take the whole process with it.
             if may_repeat and postgresql.is_conflict(error):
                 return batch
-            translated = _translate(error)
+            translated = translate(error)
             if translated is not error:
                 log.warning("a batch of %d writes failed: %s", len(batch), error)
             for call in batch:
                 call.error = translated
             return []
-        return [call for call in batch if call.error is _PUT_ASIDE]
+        return [call for call in batch if call.error is PUT_ASIDE]
 
-    def _set_savepoint(self, connection: Connection, *, is_first: bool) -> None:
-        """In place of that of the call before; the commit lets go of the last one."""
-        if is_first:
-            driver.execute(connection, "SAVEPOINT call")
-        elif self._is_postgresql:
-            # One way to the server and back, and one wait for the interpreter, less for each call.
-            driver.execute(connection, "RELEASE SAVEPOINT call; SAVEPOINT call")
-        else:
-            driver.execute(connection, "RELEASE SAVEPOINT call")
-            driver.execute(connection, "SAVEPOINT call")
-
-    def _begin(self, batch: list[_Call]) -> list[_Call]:
+    def _begin(self, batch: list[Call]) -> list[Call]:
         with self._guard:
-            begun = [call for call in batch if call.state is not _State.WITHDRAWN]
+            begun = [call for call in batch if call.state is not State.WITHDRAWN]
             for call in begun:
-                call.state = _State.BEGUN
+                call.state = State.BEGUN
         return begun
 
     @contextmanager
@@ -232,55 +197,3 @@ class Writer:
         self._connection = None
         connection.invalidate()
         connection.close()
-
-
-def _run_in_savepoint(connection: Connection, call: _Call) -> None:
-    """Runs one call so that its failure undoes only itself, back to the savepoint.
-
-    A database that has thrown away the whole transaction (a full disk, a lost connection) has no savepoint to go back
-    to: that error leaves here and fails the batch, by its own name.
-    """
-    try:
-        call.result = call.function(connection, *call.arguments, **call.keywords)
-    except Exception as error:
-        try:
-            driver.execute(connection, "ROLLBACK TO SAVEPOINT call")
-        except SQLAlchemyError as gone:
-            raise (error if isinstance(error, DBAPIError) else gone) from None
-        if postgresql.is_conflict(error):
-            raise  # The whole transaction is lost.
-        call.error = _PUT_ASIDE if postgresql.is_lock_timeout(error) else _translate(error)
-
-
-def _translate(error: BaseException) -> BaseException:
-    """A driver's failure as one of ours; what a caller's function raised stays what it is."""
-    if isinstance(error, PendingRollbackError):
-        return StorageUnavailable("the connection to the database was lost")
-    if isinstance(error, StorageError | IntegrityError) or not isinstance(error, DBAPIError):
-        return error
-    if postgresql.is_lock_timeout(error) or postgresql.is_conflict(error):
-        return StorageBusy("others keep writing to the same rows; nothing was stored")
-    return StorageUnavailable(f"the database failed: {first_line(error)}")
-
-
-def _answer(batch: list[_Call]) -> None:
-    """Wakes each event loop once for all of its calls in the batch."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
-    for call in batch:
-        if call.state is not _State.WITHDRAWN:
-            by_loop.setdefault(call.future.get_loop(), []).append(call)
-    for loop, calls in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_settle, calls)
-        except RuntimeError:
-            log.warning("%d writes were answered after their event loop had closed", len(calls))
-
-
-def _settle(calls: list[_Call]) -> None:
-    for call in calls:
-        if call.future.done():  # its task was cancelled
-            continue
-        if call.error is not None:
-            call.future.set_exception(call.error)
-        else:
-            call.future.set_result(call.result)

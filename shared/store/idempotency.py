@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, select
+from sqlalchemy import Connection, bindparam, delete, exists, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.database.models import idempotency_keys
-from shared.database.prepared import Prepared
+from shared.database.prepared import Prepared, PreparedRows
 from shared.errors import IdempotencyMismatch
 
 # A write that takes out more would make others wait.
@@ -27,12 +28,18 @@ _FIND = Prepared(
         idempotency_keys.c.created_at,
     ).where(*_this)
 )
-# The key that was stored is asked for, since not every driver counts the rows of an insert.
+_KNOWN = Prepared(
+    select(idempotency_keys.c.tenant_id, idempotency_keys.c.key).where(
+        tuple_(idempotency_keys.c.tenant_id, idempotency_keys.c.key).in_(bindparam("whose", expanding=True))
+    )
+)
+# The keys that were stored are asked for, since not every driver counts the rows of an insert.
 _REMEMBER = {
-    "sqlite": Prepared(sqlite.insert(idempotency_keys).on_conflict_do_nothing().returning(idempotency_keys.c.key)),
-    "postgresql": Prepared(
-        postgresql.insert(idempotency_keys).on_conflict_do_nothing().returning(idempotency_keys.c.key)
-    ),
+    name: PreparedRows.inserting(
+        dialect.insert(idempotency_keys).on_conflict_do_nothing().returning(idempotency_keys.c.key),
+        *idempotency_keys.c.keys(),
+    )
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
 }
 
 
@@ -70,6 +77,14 @@ def find(connection: Connection, request: KeyedRequest, *, now: int) -> str | No
     return str(row.resource_id)
 
 
+def known(connection: Connection, requests: Sequence[KeyedRequest]) -> set[tuple[str, str]]:
+    """Those of the requests' `(tenant_id, key)` that there is something of, however old."""
+    if not requests:
+        return set()
+    whose = [(request.tenant_id, request.key) for request in requests]
+    return {tuple(row) for row in _KNOWN.all(connection, {"whose": whose})}
+
+
 def remember(connection: Connection, request: KeyedRequest, *, resource_type: str, resource_id: str, now: int) -> None:
     """Stores what the request made, in the transaction that made it.
 
@@ -78,8 +93,18 @@ def remember(connection: Connection, request: KeyedRequest, *, resource_type: st
     Raises:
         KeyTaken: another transaction stored the key since `find` looked.
     """
-    stored = _REMEMBER[connection.dialect.name].scalar(
-        connection,
+    remember_all(connection, [(request, resource_id)], resource_type=resource_type, now=now)
+
+
+def remember_all(
+    connection: Connection, made: Sequence[tuple[KeyedRequest, str]], *, resource_type: str, now: int
+) -> None:
+    """`remember` for several requests, each with the id of what it made.
+
+    Raises:
+        KeyTaken: another transaction stored one of the keys.
+    """
+    rows = [
         {
             "tenant_id": request.tenant_id,
             "key": request.key,
@@ -90,9 +115,10 @@ def remember(connection: Connection, request: KeyedRequest, *, resource_type: st
             "resource_id": resource_id,
             "created_at": now,
             "conversation_id": resource_id.partition("/")[0],
-        },
-    )
-    if stored is None:
+        }
+        for request, resource_id in made
+    ]
+    if len(_REMEMBER[connection.dialect.name].all(connection, rows)) < len(rows):
         raise KeyTaken
 
 

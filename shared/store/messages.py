@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, or_, select, tuple_
 
 from shared.database.models import messages, replies
-from shared.database.prepared import Prepared
+from shared.database.prepared import Prepared, PreparedRows
 from shared.database.search_tables import search_documents
 from shared.store import search_index
 from shared.store.conversations import Order
 
-_INSERT = Prepared(insert(messages))
+_ADD = PreparedRows.inserting(insert(messages), *messages.c.keys())
 _NEWEST_FIRST = (messages.c.turn.desc(), messages.c.position.desc())
 _PLACE = tuple_(messages.c.turn, messages.c.position)
 
@@ -47,9 +47,8 @@ _LINE = (
 
 
 def add(connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
-    """Inserts messages; each has every column that has no default."""
-    for row in values:
-        _INSERT.run(connection, row)
+    """Inserts messages; each has every column."""
+    _ADD.run(connection, values)
 
 
 def page(

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from shared.database.models import conversations, in_no_index, is_live, is_running, is_unanswered, messages, replies
-from shared.database.prepared import Prepared
+from shared.database.prepared import Prepared, PreparedRows
 from shared.reply_status import LIVE, ReplyStatus
 
 # What a reader of many replies does not need.
@@ -94,25 +94,16 @@ _COUNT_TURNS_AHEAD = Prepared(
         is_live(replies),
     )
 )
-# Spelled out: in RETURNING, SQLite's columns are written without their tables.
-_ADD = Prepared(
-    insert(replies)
-    .values(
-        waits_for_turn=exists().where(
-            _earlier.c.conversation_id == bindparam("of_conversation"),
-            _earlier.c.turn < bindparam("of_turn"),
-            is_live(_earlier),
-        )
-    )
-    .returning(
-        select(func.count(distinct(_earlier.c.turn)))
-        .where(
-            _earlier.c.conversation_id == literal_column("replies.conversation_id"),
-            _earlier.c.turn < literal_column("replies.turn"),
-            is_live(_earlier),
-        )
-        .scalar_subquery()
-    )
+_LIVE_TURNS = Prepared(
+    select(replies.c.conversation_id, func.count(distinct(replies.c.turn)).label("live"))
+    .where(replies.c.conversation_id.in_(bindparam("conversation_ids", expanding=True)), is_live(replies))
+    .group_by(replies.c.conversation_id)
+)
+_ADD = PreparedRows.inserting(
+    insert(replies),
+    *("id", "tenant_id", "conversation_id", "turn", "candidate", "status", "model", "parameters", "metadata"),
+    *("on_crash", "instructions", "request", "key_id", "traceparent"),
+    *("available_at", "deadline_at", "waits_for_turn", "created_at"),
 )
 
 
@@ -123,10 +114,14 @@ IS_EPHEMERAL = exists().where(
 )
 
 
-def add(connection: Connection, values: Mapping[str, Any]) -> int:
-    """Inserts a queued reply, with every column that has no default. Returns how many earlier turns it waits for."""
-    place = {"of_conversation": values["conversation_id"], "of_turn": values["turn"]}
-    return int(_ADD.scalar(connection, {**values, **place}))
+def add(connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts queued replies; each has every column that has no default, and what may be unset."""
+    _ADD.run(connection, values)
+
+
+def live_turns(connection: Connection, conversation_ids: Collection[str]) -> dict[str, int]:
+    """How many turns of each of the conversations are live, of those that have any."""
+    return dict(_LIVE_TURNS.all(connection, {"conversation_ids": list(conversation_ids)}))
 
 
 def get(connection: Connection, tenant_id: str, reply_id: str) -> Mapping[str, Any] | None:

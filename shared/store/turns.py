@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, update
+from sqlalchemy import Connection, Integer, String, Update, bindparam, column, func, update, values
 
 from shared.database.models import conversations
-from shared.database.prepared import Prepared
+from shared.database.prepared import PreparedRows
 from shared.errors import Busy, NotFound
 from shared.ids import new_message_id, new_reply_id
 from shared.reply_status import OnBusy, OnCrash, ReplyStatus
@@ -19,17 +19,32 @@ from shared.store.stops import NOTHING_STOPPED, Stopped
 # An unset title becomes the beginning of the first message.
 TITLE_CHARS = 60
 
-_OPEN = Prepared(
-    update(conversations)
-    .where(conversations.c.tenant_id == bindparam("of_tenant"), conversations.c.id == bindparam("of_conversation"))
-    .values(
-        next_turn=conversations.c.next_turn + bindparam("more"),
-        version=conversations.c.version + 1,
-        updated_at=bindparam("now"),
-        title=func.coalesce(conversations.c.title, bindparam("first_title")),
+
+def _opening(length: int) -> Update:
+    """Takes the next turns of so many conversations, each of them once."""
+    names = ("of_tenant", "of_conversation", "more", "first_title")
+    opened = (
+        values(*(column(name, Integer if name == "more" else String) for name in names))
+        .data([tuple(bindparam(f"{name}_{number}") for name in names) for number in range(length)])
+        .cte("opened")
     )
-    .returning(conversations.c.next_turn, conversations.c.model, conversations.c.parameters)
-)
+    return (
+        update(conversations)
+        .where(conversations.c.tenant_id == opened.c.of_tenant, conversations.c.id == opened.c.of_conversation)
+        .values(
+            next_turn=conversations.c.next_turn + opened.c.more,
+            version=conversations.c.version + 1,
+            updated_at=bindparam("now"),
+            title=func.coalesce(conversations.c.title, opened.c.first_title),
+        )
+        .returning(
+            *(conversations.c.tenant_id, conversations.c.id),
+            *(conversations.c.next_turn, conversations.c.model, conversations.c.parameters),
+        )
+    )
+
+
+_OPEN = PreparedRows(_opening)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,25 +123,39 @@ def first_title(connection: Connection, conversation_id: str) -> str | None:
     return None if content is None else title_of(content)
 
 
-def _open(connection: Connection, tenant_id: str, conversation_id: str, *, said: Sequence[Said], now: int) -> Any:
-    """Takes the conversation's next turns, one for each message; its row stays locked until the commit."""
-    title = next((title_of(each.content) for each in said if each.role == "user"), None)
-    keys = {"of_tenant": tenant_id, "of_conversation": conversation_id, "now": now, "first_title": title}
-    row = _OPEN.one_or_none(connection, {**keys, "more": len(said)})
-    if row is None:
-        raise NotFound("There is no such conversation.")
-    return row
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Whose conversation, and which."""
+
+    tenant_id: str
+    conversation_id: str
 
 
-def _add(
-    connection: Connection, tenant_id: str, conversation_id: str, *, said: Sequence[Said], last_turn: int, now: int
-) -> list[dict[str, Any]]:
-    """Adds the messages, each to a turn of its own, the last one to `last_turn`."""
-    rows: list[dict[str, Any]] = [
+def _open(connection: Connection, said: Sequence[tuple[Where, Sequence[Said]]], *, now: int) -> list[Any]:
+    """Takes the next turns of the conversations, one for each message; their rows stay locked until the commit.
+
+    Returns of each what there is to know; None where the tenant has no such conversation.
+    """
+    rows = [
+        {
+            "of_tenant": where.tenant_id,
+            "of_conversation": where.conversation_id,
+            "more": len(messages),
+            "first_title": next((title_of(each.content) for each in messages if each.role == "user"), None),
+        }
+        for where, messages in said
+    ]
+    opened = {Where(row.tenant_id, row.id): row for row in _OPEN.all(connection, rows, now=now)}
+    return [opened.get(where) for where, _ in said]
+
+
+def _message_rows(where: Where, said: Sequence[Said], *, last_turn: int, now: int) -> list[dict[str, Any]]:
+    """The messages, each in a turn of its own, the last one in `last_turn`."""
+    return [
         {
             "id": new_message_id(),
-            "tenant_id": tenant_id,
-            "conversation_id": conversation_id,
+            "tenant_id": where.tenant_id,
+            "conversation_id": where.conversation_id,
             "turn": turn,
             "position": 0,
             "role": each.role,
@@ -137,8 +166,18 @@ def _add(
         }
         for turn, each in enumerate(said, last_turn - len(said) + 1)
     ]
-    messages.add(connection, rows)
-    return rows
+
+
+def _open_one(connection: Connection, where: Where, said: Sequence[Said], *, now: int) -> Any:
+    """The same of one.
+
+    Raises:
+        NotFound: the tenant has no such conversation.
+    """
+    (opened,) = _open(connection, [(where, said)], now=now)
+    if opened is None:
+        raise NotFound("There is no such conversation.")
+    return opened
 
 
 def append(
@@ -149,8 +188,11 @@ def append(
     Raises:
         NotFound: the tenant has no such conversation.
     """
-    opened = _open(connection, tenant_id, conversation_id, said=said, now=now)
-    return _add(connection, tenant_id, conversation_id, said=said, last_turn=opened.next_turn - 1, now=now)
+    where = Where(tenant_id, conversation_id)
+    opened = _open_one(connection, where, said, now=now)
+    rows = _message_rows(where, said, last_turn=opened.next_turn - 1, now=now)
+    messages.add(connection, rows)
+    return rows
 
 
 def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: Ask, now: int) -> Turn:
@@ -160,18 +202,51 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
         NotFound: the tenant has no such conversation.
         Busy: it has live replies, and `asked` would not wait for them.
     """
-    said = asked.messages
-    opened = _open(connection, tenant_id, conversation_id, said=said, now=now)
-    turn = opened.next_turn - 1
-    stopped = _make_way(connection, conversation_id, turn, on_busy=asked.on_busy, now=now)
-    added = _add(connection, tenant_id, conversation_id, said=said, last_turn=turn, now=now)
-    request = None if asked.request is None else {**asked.request, "first_turn": added[0]["turn"]}
-    rows = [
+    where = Where(tenant_id, conversation_id)
+    opened = _open_one(connection, where, asked.messages, now=now)
+    stopped = _make_way(connection, conversation_id, opened.next_turn - 1, on_busy=asked.on_busy, now=now)
+    (turn,) = _store(connection, [(where, asked, opened)], now=now)
+    return replace(turn, stopped=stopped)
+
+
+def ask_many(connection: Connection, asks: Sequence[tuple[Where, Ask]], *, now: int) -> list[Turn | None]:
+    """`ask` in several conversations, each of them once, with as many statements as in one.
+
+    All of them wait for the turns before. None where the tenant has no such conversation.
+    """
+    opened = _open(connection, [(where, asked.messages) for where, asked in asks], now=now)
+    found = [(*each, row) for each, row in zip(asks, opened, strict=True) if row is not None]
+    stored = iter(_store(connection, found, now=now))
+    return [None if row is None else next(stored) for row in opened]
+
+
+def _store(connection: Connection, asks: Sequence[tuple[Where, Ask, Any]], *, now: int) -> list[Turn]:
+    """Adds what is said in the conversations, which are open and locked, and the replies that are asked for."""
+    live = replies.live_turns(connection, [where.conversation_id for where, _, _ in asks])
+    stored, message_rows, reply_rows = [], [], []
+    for where, asked, opened in asks:
+        turn, ahead = opened.next_turn - 1, live.get(where.conversation_id, 0)
+        said = _message_rows(where, asked.messages, last_turn=turn, now=now)
+        wanted = _reply_rows(where, asked, opened, first_turn=said[0]["turn"], is_next=not ahead, now=now)
+        message_rows += said
+        reply_rows += wanted
+        shown: list[Mapping[str, Any]] = [{**_UNTOUCHED, **row, "turns_ahead": ahead} for row in wanted]
+        stored.append(Turn(where.conversation_id, turn, said[-1], shown))
+    messages.add(connection, message_rows)
+    replies.add(connection, reply_rows)
+    return stored
+
+
+def _reply_rows(
+    where: Where, asked: Ask, opened: Any, *, first_turn: int, is_next: bool, now: int
+) -> list[dict[str, Any]]:
+    """The replies that are asked for, as candidates of the turn that was just opened."""
+    return [
         {
             "id": new_reply_id(),
-            "tenant_id": tenant_id,
-            "conversation_id": conversation_id,
-            "turn": turn,
+            "tenant_id": where.tenant_id,
+            "conversation_id": where.conversation_id,
+            "turn": opened.next_turn - 1,
             "candidate": candidate,
             "status": ReplyStatus.QUEUED,
             "model": asked.chosen_model or opened.model or asked.default_model,
@@ -179,19 +254,16 @@ def ask(connection: Connection, tenant_id: str, conversation_id: str, *, asked: 
             "metadata": dict(asked.metadata),
             "on_crash": asked.on_crash,
             "instructions": asked.instructions,
-            "request": request,
+            "request": None if asked.request is None else {**asked.request, "first_turn": first_turn},
             "key_id": asked.key_id,
             "traceparent": asked.traceparent,
             "available_at": now,
             "deadline_at": now + asked.deadline_ms,
+            "waits_for_turn": not is_next,
             "created_at": now,
         }
         for candidate in range(1, asked.n + 1)
     ]
-    shown: list[Mapping[str, Any]] = [
-        {**_UNTOUCHED, **row, "turns_ahead": replies.add(connection, row)} for row in rows
-    ]
-    return Turn(conversation_id, turn, added[-1], shown, stopped)
 
 
 def _make_way(connection: Connection, conversation_id: str, turn: int, *, on_busy: OnBusy, now: int) -> Stopped:

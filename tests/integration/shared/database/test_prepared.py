@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, PendingRollbackError
 
 from shared.database.engine import open_engine, parse_url
 from shared.database.models import DEFAULT_TENANT, conversations, replies, workers
-from shared.database.prepared import Prepared
+from shared.database.prepared import MAX_ROWS, Prepared, PreparedRows
 from shared.store import turns
 from shared.store.turns import Ask
 from tests.integration.shared.rows import NOW, Tables
@@ -144,3 +144,35 @@ def test_who_listens_to_statements_hears_of_it(connection: Connection) -> None:
     ((text, parameters),) = heard
     assert text.startswith("SELECT")
     assert parameters in (("a",), {"of_worker": "a"})
+
+
+# --- many rows ---
+
+_ADD_MANY = PreparedRows.inserting(insert(workers).returning(workers.c.id), "id", "host", "beat", "started_at")
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 13, MAX_ROWS, 3 * MAX_ROWS + 5])
+def test_any_number_of_rows_is_inserted(length: int, connection: Connection) -> None:
+    rows = [worker(f"w{number:03}", beat=number) for number in range(length)]
+    assert sorted(_ADD_MANY.all(connection, rows)) == [(row["id"],) for row in rows]
+    query = select(workers.c.id, workers.c.beat).where(workers.c.id.like("w%")).order_by(workers.c.id)
+    assert [tuple(row) for row in connection.execute(query)] == [(row["id"], row["beat"]) for row in rows]
+
+
+def test_the_statements_for_any_number_of_rows_are_few(connection: Connection) -> None:
+    add, heard = PreparedRows.inserting(insert(workers), "id", "host", "beat", "started_at"), set[str]()
+    event.listen(connection, "before_cursor_execute", lambda *said: heard.add(said[2]))
+    for length in range(1, 2 * MAX_ROWS):
+        add.run(connection, [worker(f"w{length}_{number}") for number in range(length)])
+    assert sum(text.startswith("INSERT") for text in heard) == MAX_ROWS.bit_length()
+
+
+def test_rows_of_any_kind_are_inserted_as_core_does(tables: Tables) -> None:
+    """Objects, nulls and enumerations, also in the rows behind the first."""
+    asked = Ask("Hello", 5, None, "m", 1, parameters={"stop": ["é"]}, metadata={"a": "b"}, request={"x": None})
+    tables(turns.ask, DEFAULT_TENANT, tables.conversation(), asked=asked, now=NOW)
+    with tables.connection.begin():
+        found = tables.connection.execute(select(replies.c.parameters, replies.c.metadata, replies.c.request)).all()
+        nulls = tables.connection.execute(select(replies.c.id).where(replies.c.key_id.is_(None))).all()
+    assert [tuple(row) for row in found] == [({"stop": ["é"]}, {"a": "b"}, {"x": None, "first_turn": 1})] * 5
+    assert len(nulls) == 5

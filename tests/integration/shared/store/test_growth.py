@@ -219,6 +219,11 @@ def _spent(spender: Spender) -> Ask:
     return lambda place: place.tables(budgets.spent, TENANT, spender, "x", window=window, is_by_month=True)
 
 
+def _asks(place: Place) -> list[tuple[turns.Where, turns.Ask]]:
+    asked = turns.Ask("Hello", 1, None, "m", HOUR)
+    return [(turns.Where(TENANT, conversation_id), asked) for conversation_id in (place.long, place.some)]
+
+
 def _keyed(key: str) -> Ask:
     return lambda place: place.tables(
         idempotency.find, KeyedRequest(TENANT, key, "POST", "/", "hash", HOUR), now=now_ms()
@@ -306,9 +311,13 @@ CALLS: dict[str, Ask] = {
     "has_pending": lambda place: place.tables(search_index.has_pending),
     "removals": lambda place: place.tables(search_index.removals),
     # Asking.
+    "asks at once": lambda place: place.tables(turns.ask_many, _asks(place), now=now_ms()),
     "append": lambda place: place.tables(turns.append, TENANT, place.long, said=[Said("m")], now=now_ms()),
     "a key that is there": _keyed("key-7"),
     "a new key": _keyed("new"),
+    "keys at once": lambda place: place.tables(
+        idempotency.known, [KeyedRequest(TENANT, f"key-{number}", "POST", "/", "hash", HOUR) for number in range(30)]
+    ),
     "regenerate": lambda place: place.tables(
         candidates.regenerate, TENANT, _newest(place), again=Again(HOUR), now=now_ms()
     ),

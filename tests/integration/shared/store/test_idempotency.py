@@ -78,3 +78,20 @@ def test_old_keys_are_forgotten_some_at_a_time(tables: Tables, monkeypatch: pyte
     assert tables(idempotency.has_older, before=NOW + 4)
     tables(idempotency.forget, before=NOW + 3)
     assert tables.count(idempotency_keys) == 1
+
+
+def test_several_requests_are_remembered_at_once_or_none_of_them(tables: Tables) -> None:
+    requests = [replace(REQUEST, key=f"key-{number}") for number in range(5)]
+    remember(tables, requests[3], "conv_1/1")
+    assert tables(idempotency.known, []) == set()
+    assert tables(idempotency.known, requests) == {("default", "key-3")}
+    made = [(request, f"conv_{number}/1") for number, request in enumerate(requests)]
+    with pytest.raises(KeyTaken):
+        tables(idempotency.remember_all, made, resource_type="turn", now=NOW)
+    assert tables.keys() == ["key-3"]
+    tables(idempotency.remember_all, made[:3], resource_type="turn", now=NOW)
+    assert [tables(idempotency.find, request, now=NOW) for request, _ in made[:3]] == [
+        "conv_0/1",
+        "conv_1/1",
+        "conv_2/1",
+    ]

@@ -10,7 +10,7 @@ from shared.database.models import DEFAULT_TENANT, conversations, messages, repl
 from shared.errors import NotFound
 from shared.store import replies as reply_views
 from shared.store import turns
-from shared.store.turns import TITLE_CHARS, Ask, Said, title_of
+from shared.store.turns import TITLE_CHARS, Ask, Said, Where, title_of
 from tests.integration.shared.rows import NOW, Tables
 
 ASKED = Ask("Why is the sky blue?", 1, None, "default-model", 30_000)
@@ -39,6 +39,31 @@ def test_what_asking_returns_is_what_a_reader_finds(n: int, tables: Tables, conv
     assert len(asked.replies) == len(read) == n
     for given, found in zip(asked.replies, read, strict=True):
         assert given == {name: found[name] for name in given}
+
+
+def test_asking_in_many_conversations_is_asking_in_each(tables: Tables) -> None:
+    """Of what was made together nothing tells that it was; a conversation that is not there takes nothing."""
+    said = [
+        replace(ASKED, content=f"{number}", n=1 + number % 3, before=[Said("Be brief.", "system")] * (number % 2))
+        for number in range(5)
+    ]
+    alone = [tables(turns.ask, DEFAULT_TENANT, tables.conversation(), asked=asked, now=NOW) for asked in said]
+    asks = [(Where(DEFAULT_TENANT, tables.conversation()), asked) for asked in said]
+    tables.ask(asks[2][0].conversation_id)
+    nowhere = [(Where(DEFAULT_TENANT, "conv_none"), ASKED), (Where("another", asks[0][0].conversation_id), ASKED)]
+    together = tables(turns.ask_many, [nowhere[0], *asks, nowhere[1]], now=NOW)
+    assert (together[0], together[-1]) == (None, None)
+    for number, (one, other) in enumerate(zip(alone, together[1:-1], strict=True)):
+        assert other is not None
+        assert len(other.replies) == len(one.replies) == said[number].n
+        assert other.message.keys() == one.message.keys()
+        assert other.replies[0].keys() == one.replies[0].keys()
+        assert other.turn == one.turn + (number == 2)
+        read = tables(reply_views.of_turn, other.conversation_id, other.turn)
+        for given, found in zip(other.replies, read, strict=True):
+            assert given == {name: found[name] for name in given}
+            assert given["turns_ahead"] == given["waits_for_turn"] == (number == 2)
+    assert {row["title"] for row in tables.rows(conversations)} == {"0", "1", "2", "3", "4", "Hello"}
 
 
 def test_turns_are_counted_up_whatever_opens_them(tables: Tables, conversation: str) -> None:
