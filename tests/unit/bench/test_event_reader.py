@@ -8,6 +8,7 @@ import json
 import pytest
 
 from bench.event_reader import Event, told
+from tests.fixtures.stream_server import stream_server
 
 
 def _delta(text: str) -> Event:
@@ -34,8 +35,7 @@ async def _read(events: list[Event]) -> str:
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1") as server:
-        port = server.sockets[0].getsockname()[1]
+    async with stream_server(serve, "127.0.0.1") as port:
         return (await told(f"http://127.0.0.1:{port}/", {})).text
 
 
