@@ -118,7 +118,7 @@ class Doorbell:
                 metrics.BELLS("dropped").inc(too_many)
             is_alone = not self._pending and time.monotonic() >= self._rang_at + self._gather_seconds
             if is_alone and self._knock(len(reply_ids)):
-                self._rang_at = time.monotonic()
+                self._rang_at, self._gather_seconds = time.monotonic(), _GATHER_SECONDS
             self._pending.extend(reply_ids)
             if len(self._pending) >= self._enough:
                 self._wake.notify()

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared.messaging import reply_events
+from shared.messaging.command_connection import CommandConnection
 from shared.messaging.reply_events import DEFAULT_BOUNDS, Event, LogBounds
 
 log = logging.getLogger(__name__)
@@ -23,9 +24,6 @@ _CONVERSATION_PREFIX = f"{CHANNEL_PREFIX}conversation:"
 # All workers listen to it. What is said there is the id of a reply; stops are rare.
 STOPS = "stops"
 _KNOCKS = "knocks:"
-# All that is said in one moment is one command and one answer: the client takes as long for each answer that it reads
-# as Redis for a dozen.
-_SAY_ALL = "for place, name in ipairs(KEYS) do redis.call('PUBLISH', name, ARGV[place]) end"
 # With Redis away for long, older notices are of no use to anybody.
 _MAX_PENDING = 10_000
 
@@ -44,7 +42,7 @@ class Notifier:
     """Publishes notices and the events of replies from one event loop, those of one moment in one round trip."""
 
     def __init__(self, redis: Redis, *, bounds: LogBounds = DEFAULT_BOUNDS) -> None:
-        self._redis = redis
+        self._connection = CommandConnection(redis)
         self._bounds = bounds
         self._events: list[tuple[str, Event]] = []  # each with its conversation
         self._pending: dict[tuple[str, bytes], None] = {}  # channels and what to say there, in order
@@ -66,6 +64,7 @@ class Notifier:
         if self._task is not None:
             await self._task
         await self._publish()
+        await self._connection.close()
 
     def announce(self, conversation_id: str) -> None:
         """Tells every gateway that the conversation changed. Never blocks and never raises."""
@@ -76,8 +75,12 @@ class Notifier:
         self._note(CHANNEL_PREFIX + STOPS, reply_id.encode())
 
     def knock(self, process_id: str, count: int) -> None:
-        """Tells one worker that so many replies are due. Never blocks and never raises."""
-        self._note(CHANNEL_PREFIX + knocks(process_id), b"%d" % count)
+        """Tells one worker, at once if possible, that so many replies are due. Never blocks and never raises."""
+        name, said = CHANNEL_PREFIX + knocks(process_id), b"%d" % count
+        if self._connection.send(("PUBLISH", name, said)):
+            self._wake.set()  # for its answer
+        else:
+            self._note(name, said)
 
     def tell_event(self, conversation_id: str, event: Event) -> None:
         """Logs and publishes what happened to a reply. Never blocks and never raises."""
@@ -105,19 +108,15 @@ class Notifier:
         pending, self._pending = self._pending, {}
         events, self._events = self._events, []
         forgotten, self._forgotten = self._forgotten, []
-        if not pending and not events and not forgotten:
+        commands = [
+            *(reply_events.append(event, conversation_id=place, bounds=self._bounds) for place, event in events),
+            *(("UNLINK", reply_events.log_key(reply_id)) for reply_id in forgotten),
+            *(("PUBLISH", name, said) for name, said in pending),
+        ]
+        if not commands and not self._connection.is_owed:
             return
         try:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for conversation_id, event in events:
-                    reply_events.append(pipeline, event, conversation_id=conversation_id, bounds=self._bounds)
-                for reply_id in forgotten:
-                    pipeline.unlink(reply_events.log_key(reply_id))  # type: ignore[unused-awaitable]
-                if pending:
-                    names, payloads = zip(*pending, strict=True)
-                    # A command on a pipeline is only noted down; execute() sends it.
-                    pipeline.eval(_SAY_ALL, len(names), *names, *payloads)  # type: ignore[unused-awaitable]
-                await pipeline.execute()
+            await self._connection.run(commands)
         except (RedisError, OSError) as error:
             if self._reachable:
                 log.warning("Redis is away, so waiting clients hear of changes from the database: %s", error)

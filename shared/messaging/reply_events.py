@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 from redis.asyncio import Redis
 
+from shared.messaging.command_connection import Command
 from shared.reply_status import ReplyStatus
 
 CHANNEL = "asyncchat:events:"
@@ -158,9 +159,10 @@ class LogBounds:
 DEFAULT_BOUNDS = LogBounds(events=10_000, seconds=600)
 
 
-def append(pipeline: Any, event: Event, *, conversation_id: str, bounds: LogBounds) -> None:
-    """Notes down on a pipeline that the event is to be logged and published."""
-    pipeline.eval(
+def append(event: Event, *, conversation_id: str, bounds: LogBounds) -> Command:
+    """The command that logs the event and publishes it."""
+    return (
+        "EVAL",
         _APPEND,
         2,
         log_key(event.reply_id),
