@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from shared.database import postgresql
 from shared.database.calls import PUT_ASIDE, Call, State, answer, run_all, translate
 from shared.database.file_lock import FileLock
+from shared.database.gathering import Gathering
 from shared.errors import OutcomeUnknown, StorageBusy
 from shared.observability import metrics
 
@@ -44,7 +45,7 @@ class Writer:
         self._engine = engine
         self._is_postgresql = engine.dialect.name == "postgresql"
         self._file_lock = file_lock
-        self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._calls: Gathering[Call] = Gathering()
         self._guard = threading.Lock()  # between a batch that begins and a caller that gives up
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._connection: Connection | None = None
@@ -55,7 +56,7 @@ class Writer:
 
     def stop(self) -> None:
         """Ends the thread after what was already asked for is written."""
-        self._calls.put(None)
+        self._calls.end()
         self._thread.join()
 
     @property
@@ -66,7 +67,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """How many calls wait for the next transaction."""
-        return self._calls.qsize()
+        return len(self._calls)
 
     async def write(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         """Runs `function(connection, …)` in a transaction and returns its result once it is committed.
@@ -80,7 +81,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         call = Call(function, arguments, keywords, loop.create_future())
         withdrawal = loop.call_later(BEGIN_WITHIN_SECONDS, self._withdraw, call)
-        self._calls.put(call)
+        self._calls.put(call, loop)
         try:
             return await call.future
         finally:

@@ -84,9 +84,9 @@ async def together(database: Database, *calls: Callable[[Connection], object]) -
     held = threading.Event()
     first = asyncio.ensure_future(database.write(lambda _: held.wait(BOUND_SECONDS)))
     await asyncio.sleep(0)
-    await eventually(database.writer._calls.empty)
+    await eventually(lambda: not database.writer.waiting)
     asked: list[asyncio.Future[Any]] = [asyncio.ensure_future(database.write(call)) for call in calls]
-    await eventually(lambda: database.writer._calls.qsize() == len(asked))
+    await eventually(lambda: database.writer.waiting == len(asked))
     held.set()
     await first
     return asked

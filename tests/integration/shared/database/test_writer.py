@@ -58,7 +58,7 @@ class Bench:
         """Makes a call and waits until the writer has taken it."""
         task = asyncio.ensure_future(self.writer.write(function, name))
         await asyncio.sleep(0)
-        await eventually(self.writer._calls.empty)
+        await eventually(lambda: not self.writer.waiting)
         return task
 
     async def together(self, *calls: tuple[Callable[..., Any], str]) -> list[Any]:
@@ -66,7 +66,7 @@ class Bench:
         with FileLock(self.path).held():
             first = await self.begin(lambda _connection, _name: None, "")
             tasks = [asyncio.ensure_future(self.writer.write(function, name)) for function, name in calls]
-            await eventually(lambda: self.writer._calls.qsize() == len(tasks))
+            await eventually(lambda: self.writer.waiting == len(tasks))
         await first
         return await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -253,7 +253,7 @@ async def test_a_call_that_was_withdrawn_does_not_hold_back_the_rest_of_its_batc
             await bench.writer.write(add, "second")
         impatient.undo()
         third = asyncio.ensure_future(bench.writer.write(add, "third"))
-        await eventually(lambda: bench.writer._calls.qsize() == 2)
+        await eventually(lambda: bench.writer.waiting == 2)
     assert await third == "third"
     assert isinstance(first.exception(), StorageBusy)
     assert bench.stored() == {"third"}
@@ -316,7 +316,7 @@ async def test_a_caller_whose_event_loop_has_closed_holds_nobody_up(
 async def test_stopping_writes_what_was_asked_for(bench: Bench) -> None:
     writer = Writer(bench.engine, file_lock=bench.lock)
     calls = [asyncio.ensure_future(writer.write(add, f"w{number}")) for number in range(MAX_BATCH + 10)]
-    await eventually(lambda: writer._calls.qsize() == len(calls))
+    await eventually(lambda: writer.waiting == len(calls))
     writer.start()
     await asyncio.to_thread(writer.stop)
     assert len(bench.stored()) == len(calls)
