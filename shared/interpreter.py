@@ -20,6 +20,11 @@ def collect_rarely() -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
+def keep_what_is_loaded() -> None:
+    """What the process holds by now stays until its end: looking for garbage leaves it out."""
+    gc.freeze()
+
+
 def hand_over_quickly() -> None:
     """Makes a busy thread yield sooner to one that waits."""
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -35,5 +40,5 @@ def loading() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()
+        keep_what_is_loaded()
         gc.enable()

@@ -16,6 +16,7 @@ from celery.utils.imports import symbol_by_name
 from kombu.entity import Queue
 
 from shared.errors import AsyncChatError, SettingsError
+from shared.interpreter import collect_rarely, keep_what_is_loaded
 from shared.messaging.doorbell import QUEUE, WORKER_TIMEOUT_SECONDS, make_celery
 from shared.observability.logging import configure
 from shared.settings import get_settings
@@ -58,6 +59,8 @@ def _start(sender: Any, **_: Any) -> None:
         log.exception("the worker could not start")
         raise SystemExit(1) from None
     tasks.serve(process)
+    collect_rarely()
+    keep_what_is_loaded()
 
 
 def _begin_drain(**_: Any) -> None:

@@ -23,6 +23,7 @@ from shared.store import moves, prompts
 from shared.store.claims import Claim
 from shared.store.moves import Lost
 from worker.attempt_report import AttemptReport, told_of_answer
+from worker.joint_reads import JointReads
 from worker.model_answer import Finished
 from worker.model_client import ModelRequest
 from worker.model_failure import ModelFailure, filtered, timed_out
@@ -61,6 +62,7 @@ class Workbench:
     """What every generation of a process uses."""
 
     database: Database
+    reads: JointReads
     upstreams: Upstreams
     notifier: Notifier
     pacer: Pacer
@@ -202,7 +204,7 @@ class Generation:
         """Reads the prompt until the database answers; the attempt's time-out bounds it."""
         while True:
             try:
-                return await self._bench.database.read(build, self.claim)
+                return await self._bench.reads.read(build, self.claim)
             except StorageError as error:
                 log.warning("could not read the history: %s", error)
                 await asyncio.sleep(STORE_AGAIN_SECONDS)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -70,6 +72,17 @@ class ModelClient(Protocol):
         ...
 
 
+class _Http(DefaultAioHttpClient):
+    """Asks for the same URL each time, and so reads it once."""
+
+    _parsed = httpx2.URL()
+
+    def build_request(self, method: str, url: httpx2.URL | str, **parts: Any) -> httpx2.Request:
+        if str(self._parsed) != url:
+            self._parsed = httpx2.URL(url)
+        return super().build_request(method, self._parsed, **parts)
+
+
 class OpenAIModelClient:
     """The `openai` package's client, which asks and tells refusals apart; the stream is read as bytes.
 
@@ -81,7 +94,7 @@ class OpenAIModelClient:
         self._first_byte_seconds = upstream.first_byte_seconds or settings.first_byte_seconds
         self._chunk_seconds = upstream.chunk_seconds or settings.chunk_seconds
         limits = httpx2.Limits(max_connections=0, max_keepalive_connections=settings.slots)  # 0: as many as slots
-        http_client = DefaultAioHttpClient(
+        http_client = _Http(
             limits=limits,
             follow_redirects=False,
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
@@ -92,6 +105,7 @@ class OpenAIModelClient:
             max_retries=0,
             http_client=http_client,
         )
+        self._url = f"{self._client.base_url}chat/completions"
         # OpenAI's newer models refuse `max_tokens`; many compatible servers know nothing else.
         is_openai = str(urlsplit(str(self._client.base_url)).hostname).endswith((".openai.com", ".azure.com"))
         self._length_name = "max_completion_tokens" if is_openai else "max_tokens"
@@ -115,17 +129,19 @@ class OpenAIModelClient:
 
     async def _read(self, request: ModelRequest, answer: Answer) -> None:
         async with Silence(first_seconds=self._first_byte_seconds, then_seconds=self._chunk_seconds) as silence:
-            events = await self._client.post(
-                "/chat/completions",
-                body=self._body(request),
-                cast_to=object,
+            answered = await self._client.post(
+                self._url,
+                content=self._body(request),
+                # The answer itself, not the SDK's stream of it.
+                cast_to=httpx2.Response,
                 stream=True,
                 stream_cls=AsyncStream[object],
-                options={"headers": tracing.headers()},
+                # No API reads the key for which it would otherwise ask the system for random bytes.
+                options={"headers": tracing.headers(), "idempotency_key": ""},
             )
-            async with events:
-                _require_event_stream(events.response)
-                decoder, pieces = EventDecoder(), events.response.aiter_bytes()
+            async with aclosing(cast(httpx2.Response, answered)) as response:
+                _require_event_stream(response)
+                decoder, pieces = EventDecoder(), _pieces(response)
                 async for piece in pieces:
                     for data in decoder.feed(piece):
                         if data.startswith(_DONE):
@@ -138,7 +154,7 @@ class OpenAIModelClient:
         """See `ModelClient.close`."""
         await self._client.close()
 
-    def _body(self, request: ModelRequest) -> dict[str, Any]:
+    def _body(self, request: ModelRequest) -> bytes:
         body: dict[str, Any] = {
             "model": request.model,
             "messages": request.messages,
@@ -148,13 +164,21 @@ class OpenAIModelClient:
         body |= {name: request.parameters[name] for name in _SAME_NAMES if request.parameters.get(name) is not None}
         if (length := request.parameters.get("max_output_tokens")) is not None:
             body[self._length_name] = length
-        return body
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _require_event_stream(response: httpx2.Response) -> None:
     kind = response.headers.get("content-type", "")
     if "text/event-stream" not in kind.lower():
         raise malformed(f"the answer is {kind.partition(';')[0][:50] or 'of no type'}, not a stream of events")
+
+
+def _pieces(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """The answer as it arrives. Where nothing is to be unpacked, what would unpack it is left out."""
+    stream = response.stream
+    if "content-encoding" in response.headers or not isinstance(stream, httpx2.AsyncByteStream):
+        return response.aiter_bytes()
+    return aiter(stream)
 
 
 async def _read_to_end(pieces: AsyncIterator[bytes]) -> None:

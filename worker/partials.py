@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -14,9 +15,20 @@ from shared.messaging.reply_events import Cursor
 from shared.store import moves
 from shared.store.claims import Claim
 from shared.store.moves import Lost
-from worker.generation import Generation
+from worker.reply_stream import ReplyStream
 
 log = logging.getLogger(__name__)
+
+
+class Talking(Protocol):
+    """A reply that is being answered. `saved` is up to where its text is stored."""
+
+    claim: Claim
+    stream: ReplyStream
+    saved: Cursor
+
+
+T = TypeVar("T", bound=Talking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +41,9 @@ class _Partial:
     lengths: Sequence[int]
 
 
-async def save(database: Database, generations: Collection[Generation]) -> Sequence[Generation]:
+async def save(database: Database, answered: Collection[T]) -> Sequence[T]:
     """Stores what there is more of than before. Returns those whose reply is somebody else's now."""
-    talking = [each for each in generations if each.stream.cursor != each.saved]
+    talking = [each for each in answered if each.stream.cursor != each.saved]
     if not talking:
         return []
     partials = [

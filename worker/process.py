@@ -25,6 +25,7 @@ from shared.store.takeovers import Caps
 from shared.webhooks.targets import Targets
 from worker.deliveries import Deliveries
 from worker.generation import Workbench
+from worker.joint_reads import JointReads
 from worker.loop import LoopThread
 from worker.metrics_server import MetricsServer
 from worker.reply_stream import Pacer
@@ -99,7 +100,13 @@ class WorkerProcess:
         self._webhooks = WebhookClient(Targets(settings.webhook_networks))
         self._deliveries = Deliveries(settings.webhook_slots, self._database, self._webhooks, heartbeat=self._heartbeat)
         bench = Workbench(
-            self._database, self._upstreams, self._notifier, Pacer(), settings, on_end=self._deliveries.reply_ended
+            self._database,
+            JointReads(self._database),
+            self._upstreams,
+            self._notifier,
+            Pacer(),
+            settings,
+            on_end=self._deliveries.reply_ended,
         )
         self._slots = Slots(self._capacity, bench, heartbeat=self._heartbeat, doorbell=self._doorbell)
         await self._heartbeat.start()

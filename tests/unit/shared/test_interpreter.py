@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.interpreter import loading
+from shared.interpreter import keep_what_is_loaded, loading
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +31,10 @@ def test_a_load_that_fails_leaves_collecting_on() -> None:
     with pytest.raises(ImportError), loading():
         raise ImportError
     assert gc.isenabled()
+
+
+def test_what_is_kept_is_not_looked_at_again() -> None:
+    before = gc.get_freeze_count()
+    held: list[list[int]] = [[] for _ in range(100)]
+    keep_what_is_loaded()
+    assert gc.get_freeze_count() >= before + len(held)

@@ -148,7 +148,7 @@ async def test_compatible_servers_are_told_the_old_name_of_the_length() -> None:
 )
 async def test_openai_itself_is_told_the_new_name_of_the_length(base_url: str | None, name: str) -> None:
     client = client_of(openai_base_url=base_url, openai_api_key="sk-test")
-    body = client._body(ModelRequest("some-model", MESSAGES, {"max_output_tokens": 10}))
+    body = json.loads(client._body(ModelRequest("some-model", MESSAGES, {"max_output_tokens": 10})))
     await client.close()
     assert body.keys() & {"max_tokens", "max_completion_tokens"} == {name}
 
