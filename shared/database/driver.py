@@ -5,13 +5,13 @@ What it raises is what SQLAlchemy would raise, and who listens to `before_cursor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-Parameters = Sequence[Any] | Mapping[str, Any]
+Parameters = Sequence[Any]
 
 # Where a connection keeps its cursor: on PostgreSQL a new one costs half as much as a statement.
 _CURSOR = "shared.database.driver"

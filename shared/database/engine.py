@@ -142,7 +142,14 @@ def _open_postgresql(url: URL, *, read_only: bool, options: dict[str, Any]) -> E
         # What one `read` looks up belongs to one moment, as it does on SQLite.
         options["isolation_level"] = "REPEATABLE READ"
         options["execution_options"] = {"postgresql_readonly": True}
-    return create_engine(postgresql.with_driver(url), connect_args=postgresql.connect_arguments(), **options)
+    engine = create_engine(
+        postgresql.with_driver(url),
+        connect_args=postgresql.connect_arguments(),
+        paramstyle=postgresql.PARAMETER_STYLE,
+        **options,
+    )
+    event.listen(engine, "connect", postgresql.number_parameters)
+    return engine
 
 
 def first_line(error: DBAPIError) -> str:

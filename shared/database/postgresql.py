@@ -12,6 +12,9 @@ from shared.database import driver
 
 DRIVER = "postgresql+psycopg"
 
+# As the server itself counts them: in a text with many parameters psycopg would look for their names each time.
+PARAMETER_STYLE = "numeric_dollar"
+
 # A call of a batch that waits this long for a row's lock is put aside and run alone, so that a batch holds up nobody
 # and two batches that want each other's rows part before PostgreSQL's deadlock check after a second.
 BATCH_LOCK_TIMEOUT = "250ms"
@@ -55,6 +58,13 @@ def connect_arguments() -> dict[str, Any]:
 def with_driver(url: URL) -> URL:
     """The URL with psycopg 3 as its driver, whichever of the usual spellings it came in."""
     return url.set(drivername=DRIVER)
+
+
+def number_parameters(connection: Any, _record: object) -> None:
+    """Makes a new connection of the driver take texts in `PARAMETER_STYLE`."""
+    from psycopg import RawCursor, RawServerCursor  # Where the database is a file, nobody waits for the driver.
+
+    connection.cursor_factory, connection.server_cursor_factory = RawCursor, RawServerCursor
 
 
 def shorten_lock_timeout(connection: Connection) -> None:

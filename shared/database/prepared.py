@@ -161,8 +161,7 @@ class _Form:
         compiled = statement.compile(dialect=dialect, column_keys=given)
         state = compiled.construct_expanded_state(values)
         self._text = state.statement
-        # SQLite takes values by their places, psycopg by their names.
-        self._places = state.positiontup
+        self._places = state.positiontup or []
         self._lists = state.parameter_expansion
         self._constants = {name: value for name, value in state.parameters.items() if name not in values}
         encoders = {name: _encoder(part, dialect) for name, part in compiled.binds.items()} | dict(state.processors)
@@ -199,7 +198,7 @@ class _Form:
             named.update(self._spread(values))
         for name, encode in self._encoders:
             named[name] = encode(named[name])
-        return named if self._places is None else tuple([named[name] for name in self._places])
+        return tuple([named[name] for name in self._places])
 
     def _spread(self, values: Values) -> dict[str, Any]:
         """The items of each list by the names they have in the text."""

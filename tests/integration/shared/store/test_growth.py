@@ -221,7 +221,7 @@ def _spent(spender: Spender) -> Ask:
 
 def _asks(place: Place) -> list[tuple[turns.Where, turns.Ask]]:
     asked = turns.Ask("Hello", 1, None, "m", HOUR)
-    return [(turns.Where(TENANT, conversation_id), asked) for conversation_id in (place.long, place.some)]
+    return [(turns.Where(TENANT, conversation_id), asked) for conversation_id in (place.long, place.asked()[0])]
 
 
 def _keyed(key: str) -> Ask:
