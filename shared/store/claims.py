@@ -129,8 +129,9 @@ _CLAIM = Prepared(
     .returning(replies)
 )
 # On PostgreSQL a claim waits for no other's lock: what somebody holds, or whose conversation, is left for later.
+# NO KEY UPDATE passes by whoever only adds what belongs to it, as the search index does right after an ask.
 _due_locked = _due_replies.join(conversations, conversations.c.id == replies.c.conversation_id).with_for_update(
-    skip_locked=True, of=[conversations, replies]
+    skip_locked=True, key_share=True, of=[conversations, replies]
 )
 
 

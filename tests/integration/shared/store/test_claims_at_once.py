@@ -14,7 +14,7 @@ from shared.database.engine import open_engine, parse_url
 from shared.database.models import conversations as conversation_table
 from shared.database.models import replies
 from shared.reply_status import ReplyStatus
-from shared.store import claims, moves
+from shared.store import claims, moves, search_index
 from shared.store.claims import Claim
 from tests.integration.shared.rows import COMPLETED, NOW, Tables
 
@@ -83,3 +83,15 @@ async def test_a_claim_waits_for_nobody_and_leaves_what_others_hold(
         other.rollback()
         (claim,) = await database.write(claims.claim, "worker_a", limit=9, now=NOW)
         assert claim.reply_id == reply_id
+
+
+@pytest.mark.postgresql
+async def test_a_claim_takes_what_others_only_refer_to(database_url: str, tables: Tables) -> None:
+    """What is indexed belongs to its conversation, which must not vanish meanwhile: that is no reason to be left."""
+    (reply_id,) = tables.asked()
+    tables.worker()
+    with opened(database_url) as database, open_engine(parse_url(database_url), read_only=False).connect() as other:
+        assert search_index.index_some(other)
+        (claim,) = await asyncio.wait_for(database.write(claims.claim, "worker_a", limit=9, now=NOW), 30)
+        assert claim.reply_id == reply_id
+        other.rollback()
