@@ -108,7 +108,11 @@ _LEFT_WAITING = (
 )
 # Clocks of machines that are kept right differ by far less.
 CLOCK_STEP_MS = 60_000
-_last_end = select(func.max(attempts.c.ended_at)).where(attempts.c.reply_id == replies.c.id).scalar_subquery()
+_last_end = (
+    select(attempts.c.ended_at)
+    .where(attempts.c.reply_id == replies.c.id, attempts.c.attempt == replies.c.attempt)
+    .scalar_subquery()
+)
 # What has not been tried since it was queued, at first or again, is available from that instant on; what waits for its
 # next try was queued when the one before ended.
 _queued_at = case((replies.c.tries == 0, replies.c.available_at), else_=func.coalesce(_last_end, replies.c.created_at))

@@ -139,7 +139,7 @@ class SweeperRules(WorkerRules):
             for row in self.world.replies.values()
             if row.status == ReplyStatus.QUEUED
             and row.available_at > self.now
-            and _queued_at(row) > self.now + CLOCK_STEP_MS
+            and self.queued_at(row) > self.now + CLOCK_STEP_MS
         ]
         in_line = [row for row in ahead if not row.waits_for_turn]
         assert self.tables(takeovers.has_stamps_from_future, now=self.now) == bool(in_line)
@@ -149,13 +149,13 @@ class SweeperRules(WorkerRules):
             self.outcomes["stamped again"] += 1
             now = self.tables.reply(row.id)
             assert (now["available_at"], now["created_at"]) == (self.now, min(self.now, row.created_at))
-            assert now["deadline_at"] - self.now == row.deadline_at - _queued_at(row)
+            given_at = row.created_at if row.tries else row.available_at
+            assert now["deadline_at"] == row.deadline_at - max(0, given_at - self.now)
         assert not self.tables(takeovers.has_stamps_from_future, now=self.now)
 
-
-def _queued_at(row: Row[Any]) -> int:
-    """When it began to wait for its first try, as far as its row tells."""
-    return int(row.created_at if row.tries else row.available_at)
+    def queued_at(self, row: Row[Any]) -> int:
+        """When it was queued last: for its first try, or at the end of the one before."""
+        return int(self.world.attempts[row.id][-1].ended_at if row.tries else row.available_at)
 
 
 def _after_death(row: Row[Any]) -> ReplyStatus:

@@ -309,3 +309,16 @@ def test_what_waits_for_its_next_try_waits_on(tables: Tables, claim: Claim) -> N
     assert not tables(takeovers.has_stamps_from_future, now=NOW)
     tables(takeovers.stamp_again, now=NOW)
     assert tables.reply(claim.reply_id)["available_at"] == NOW + HOUR
+
+
+def test_what_was_tried_before_the_clock_was_set_back_waits_for_its_next_try(tables: Tables) -> None:
+    """What counts is the try before: an earlier one ended in what is the future now."""
+    claim = tables.running()
+    tables(moves.requeue, claim, outcome=AttemptOutcome.RETRIED, next_at=NOW, now=NOW)
+    now = NOW - HOUR
+    tables(takeovers.stamp_again, now=now)
+    (claim,) = tables.claim(now=now)
+    tables(moves.requeue, claim, outcome=AttemptOutcome.RETRIED, next_at=now + MINUTE, now=now)
+    assert not tables(takeovers.has_stamps_from_future, now=now)
+    tables(takeovers.stamp_again, now=now)
+    assert tables.reply(claim.reply_id)["available_at"] == now + MINUTE
