@@ -61,6 +61,8 @@ def add(connection: Connection, imported: Imported) -> bool:
             "position": 0,
             "role": role,
             "content": content,
+            "parts": None,
+            "reply_id": None,
             "created_at": at,
         }
         for turn, (role, content, at) in enumerate(imported.messages, start=1)
