@@ -10,6 +10,7 @@ import asyncio
 import queue
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -50,8 +51,10 @@ class Gathering(Generic[T]):
             self._hand_over()
 
     def _hand_over(self) -> None:
-        while self._gathered:
-            self._ready.put(self._gathered.popleft())
+        # Two may do so at once: two loops, or one and whoever ends it.
+        with suppress(IndexError):
+            while True:
+                self._ready.put(self._gathered.popleft())
 
     def end(self) -> None:
         """What was put in comes out, and then None."""
