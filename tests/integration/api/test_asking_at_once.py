@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,6 @@ from shared.reply_status import OnBusy
 from shared.store import idempotency
 from shared.store.idempotency import KeyedRequest, KeyTaken
 from shared.store.turns import Ask, Where
-from tests.fixtures.locking import locked_against_writing
 from tests.fixtures.waiting import eventually
 from tests.integration.api.gateway import Gateway
 
@@ -110,7 +110,7 @@ async def test_who_has_no_budget_is_told_so_alone(gateway: Gateway) -> None:
     assert await together(gateway, await asking(gateway, end_user="ada"), await asking(gateway)) == [False, True]
 
 
-async def test_each_of_many_at_once_gets_its_own_answer(gateway: Gateway, database_url: str) -> None:
+async def test_each_of_many_at_once_gets_its_own_answer(gateway: Gateway) -> None:
     """Over HTTP, held up until all are there: plain ones, twins by their key, one in a conversation that is not."""
     conversations = [await gateway.new_conversation() for _ in range(8)]
     paths = [f"/conversations/{each}/ask-message/" for each in (*conversations, "conv_" + "0" * 26, conversations[0])]
@@ -119,13 +119,21 @@ async def test_each_of_many_at_once_gets_its_own_answer(gateway: Gateway, databa
         answer = await gateway.client.post(path, json={"content": f"m{number}"}, headers=headers)
         return answer.status_code, answer.json()
 
-    with locked_against_writing(database_url):
-        blocker = asyncio.ensure_future(gateway.client.post("/conversations/"))
-        await eventually(lambda: gateway.resources.database.writer.waiting == 0)
-        asks = [asyncio.ensure_future(ask(path, number)) for number, path in enumerate(paths)]
-        asks += [asyncio.ensure_future(ask(paths[1], 99, **{"Idempotency-Key": "twin"})) for _ in range(2)]
-        await eventually(lambda: gateway.resources.database.writer.waiting == len(asks))
-    assert (await blocker).status_code == 201
+    began, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold_up(_connection: Connection) -> None:
+        loop.call_soon_threadsafe(began.set)
+        go_on.wait(timeout=20)
+
+    database = gateway.resources.database
+    held_up = asyncio.ensure_future(database.write(hold_up))
+    await began.wait()
+    asks = [asyncio.ensure_future(ask(path, number)) for number, path in enumerate(paths)]
+    asks += [asyncio.ensure_future(ask(paths[1], 99, **{"Idempotency-Key": "twin"})) for _ in range(2)]
+    await eventually(lambda: database.writer.waiting == len(asks))
+    go_on.set()
+    await held_up
     ended = await asyncio.gather(*asks)
     assert [status for status, _ in ended] == [202] * 8 + [404, 202, 202, 202]
     for number, (_, turn) in enumerate(ended[:8]):
