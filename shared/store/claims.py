@@ -167,11 +167,6 @@ _next = (
 _tenants = _first.union_all(select(_next).where(_first.c.tenant_id.is_not(None)))
 _TENANTS = Prepared(select(_tenants.c.tenant_id).where(_tenants.c.tenant_id.is_not(None)))
 _STARTED = Prepared(insert(attempts))
-_OF_CONVERSATIONS = Prepared(
-    select(conversations.c.id, conversations.c.instructions, conversations.c.end_user).where(
-        conversations.c.id.in_(bindparam("conversation_ids", expanding=True))
-    )
-)
 
 
 def has_due(connection: Connection, *, now: int, shut: Sequence[tuple[str, int]] = ()) -> bool:
@@ -255,10 +250,8 @@ def _take(
     """Makes the rows, which are locked, the worker's own, and opens an attempt for each."""
     if not found:
         return []
-    conversation_ids = sorted({row.conversation_id for row in found})
-    conversation_rows.bump(connection, conversation_ids)
+    of = {row.id: row for row in conversation_rows.bump(connection, {row.conversation_id for row in found})}
     taken = _CLAIM.all(connection, {"reply_ids": [row.id for row in found], "by_worker": worker_id, "now": now})
-    of = {row.id: row for row in _OF_CONVERSATIONS.all(connection, {"conversation_ids": conversation_ids})}
     claims = [
         Claim.of_row(
             row,

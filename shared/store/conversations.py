@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from sqlalchemy import (
     Connection,
+    Row,
     RowMapping,
     bindparam,
     insert,
@@ -38,6 +39,7 @@ _BUMP = Prepared(
     update(conversations)
     .where(conversations.c.id.in_(bindparam("conversation_ids", expanding=True)))
     .values(version=conversations.c.version + 1)
+    .returning(conversations.c.id, conversations.c.instructions, conversations.c.end_user)
 )
 _VERSION = Prepared(select(conversations.c.version).where(conversations.c.id == bindparam("conversation_id")))
 _VERSIONS = Prepared(
@@ -130,9 +132,12 @@ def touch(connection: Connection, conversation_id: str, *, now: int) -> int | No
     return None if next_turn is None else next_turn - 1
 
 
-def bump(connection: Connection, conversation_ids: Collection[str]) -> None:
-    """Records a change of status, which does not move the conversations up in the list."""
-    _BUMP.run(connection, {"conversation_ids": sorted(conversation_ids)})
+def bump(connection: Connection, conversation_ids: Collection[str]) -> Sequence[Row[Any]]:
+    """Records a change of status, which does not move the conversations up in the list.
+
+    Returns of each what a claim has to know: `id`, `instructions`, `end_user`.
+    """
+    return _BUMP.all(connection, {"conversation_ids": sorted(conversation_ids)})
 
 
 def version(connection: Connection, conversation_id: str) -> int | None:
