@@ -74,7 +74,8 @@ FAULTS = (
     _fails("demo-empty", ReplyError.UPSTREAM_EMPTY, requests=MAX_MODEL_CALLS),
     _fails("demo-no-choices", ReplyError.UPSTREAM_EMPTY, requests=MAX_MODEL_CALLS),
     _fails("demo-error-event", ReplyError.UPSTREAM_ERROR, requests=MAX_MODEL_CALLS),
-    Fault("demo-3000ms", ReplyStatus.FAILED, ReplyError.DEADLINE_EXCEEDED, 1, 1, deadline_seconds=2.5),
+    # Late enough for a busy machine to have come to the first words, and before the last.
+    Fault("demo-8000ms", ReplyStatus.FAILED, ReplyError.DEADLINE_EXCEEDED, 1, 1, deadline_seconds=6.0),
     Fault("demo-length", ReplyStatus.INCOMPLETE, None, requests=1, attempts=1),
     Fault("demo-filtered", ReplyStatus.INCOMPLETE, None, requests=1, attempts=1),
     _heals("demo-fail-429-once"),
@@ -182,7 +183,7 @@ def test_an_answer_that_ended_early_is_kept_with_its_reason(
     assert reply["content"] == outcomes[model].messages[-1][1] != ""
 
 
-@pytest.mark.parametrize("model", ["demo-stall", "demo-cut", "demo-error-event", "demo-3000ms"])
+@pytest.mark.parametrize("model", ["demo-stall", "demo-cut", "demo-error-event", "demo-8000ms"])
 def test_a_failed_reply_shows_the_text_it_had(model: str, outcomes: dict[str, Outcome]) -> None:
     assert outcomes[model].reply["content"].startswith("Hello")
 

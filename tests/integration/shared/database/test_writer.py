@@ -18,7 +18,7 @@ from shared.database.file_lock import FileLock
 from shared.database.models import workers
 from shared.database.writer import MAX_BATCH, Writer
 from shared.errors import StorageBusy, StorageUnavailable
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import BOUND_SECONDS, eventually
 from tests.integration.shared.database.journal import MODES, use_journal_mode
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
@@ -232,13 +232,18 @@ async def test_a_write_that_waits_too_long_for_sqlites_lock_never_happens(
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_write_that_has_begun_is_not_withdrawn_however_long_it_takes(bench: Bench) -> None:
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
 
     def dawdle(connection: Connection, name: str) -> str:
+        begun.set()
         go_on.wait()
         return add(connection, name)
 
     slow = asyncio.ensure_future(bench.writer.write(dawdle, "slow"))
+    for _ in range(3):  # It is asked for, and handed over.
+        await asyncio.sleep(0)
+    # Until it has begun the event loop stands still, and nothing can be withdrawn.
+    assert begun.wait(BOUND_SECONDS)
     asyncio.get_running_loop().call_later(4 * writer_module.BEGIN_WITHIN_SECONDS, go_on.set)
     assert await slow == "slow"
     assert bench.stored() == {"slow"}

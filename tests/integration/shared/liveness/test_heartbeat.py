@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from shared.database import writer
 from shared.database.access import Database
 from shared.errors import StorageBusy
 from shared.ids import is_id
@@ -16,7 +17,7 @@ from shared.liveness import heartbeat as heartbeat_module
 from shared.liveness.heartbeat import EXIT_STUCK, Heartbeat, Watchdog
 from shared.store import workers
 from tests.fixtures.locking import locked_against_writing, lose_patience_soon
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import BOUND_SECONDS, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -35,10 +36,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def heartbeat(database: Database) -> AsyncIterator[Heartbeat]:
-    heartbeat = Heartbeat(database, "worker")
-    await heartbeat.start()
+    heartbeat = await _started(database)
     yield heartbeat
     await heartbeat.stop()
+
+
+async def _started(database: Database) -> Heartbeat:
+    """One that has signed on, however long that takes: nobody who is impatient is so about that."""
+    heartbeat = Heartbeat(database, "worker")
+    with pytest.MonkeyPatch.context() as patient:
+        patient.setattr(writer, "BEGIN_WITHIN_SECONDS", BOUND_SECONDS)
+        await heartbeat.start()
+    return heartbeat
 
 
 async def test_a_process_registers_under_an_id_of_its_role(database: Database, heartbeat: Heartbeat) -> None:
@@ -101,8 +110,7 @@ async def test_a_process_cannot_start_on_a_locked_database(database_url: str, da
 async def test_signing_off_from_a_locked_database_is_left_to_the_others(
     database_url: str, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    heartbeat = Heartbeat(database, "worker")
-    await heartbeat.start()
+    heartbeat = await _started(database)
     with locked_against_writing(database_url):
         await heartbeat.stop()
     assert "could not sign off" in caplog.text
