@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from kombu.transport.redis import Channel
 from redis import Redis
 
 from shared.messaging import doorbell as doorbell_module
@@ -76,6 +77,18 @@ async def test_a_bell_on_a_quiet_day_carries_one_reply(doorbell: Doorbell, valke
         doorbell.ring([reply_id])
         await eventually(lambda: len(bells(valkey)) == len(rung))
     assert bells(valkey) == rung
+    assert doorbell.last_error is None
+
+
+async def test_all_bells_go_through_one_client(
+    doorbell: Doorbell, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doorbell.start()
+    doorbell.ring(["reply_0"])
+    await eventually(lambda: bells(valkey))
+    monkeypatch.delattr(Channel, "_create_client")
+    doorbell.ring(["reply_1"])
+    await eventually(lambda: bells(valkey) == [["reply_0"], ["reply_1"]])
     assert doorbell.last_error is None
 
 
