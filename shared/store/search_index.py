@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, exists, insert, select
 
 from shared.database.models import conversations, messages
+from shared.database.prepared import PreparedRows
 from shared.database.search_tables import search_documents, search_pending
 from shared.search_text import fold, numbers_of, trigrams
 
@@ -35,6 +36,7 @@ _NEXT = (
     .limit(ROWS_AT_ONCE)
     .with_for_update(of=search_pending, skip_locked=True)
 )
+_ADD = PreparedRows.inserting(insert(search_documents), "tenant_id", "conversation_id", "message_id", "text", "grams")
 # What one write goes over when SQLite's index is written anew.
 PAGES_AT_ONCE = 100
 # The number of a SQLite file that is its application's own counts the removals since the index was written anew.
@@ -68,7 +70,7 @@ def index_some(connection: Connection) -> int:
         has_grams = connection.dialect.name == "postgresql"
         documents = [_document(wanted[place], text, has_grams=has_grams) for place, text in found.items()]
         # In the order in which it was said.
-        connection.execute(insert(search_documents), documents[::-1])
+        _ADD.run(connection, documents[::-1])
     return len(rows)
 
 
