@@ -73,14 +73,23 @@ class ModelClient(Protocol):
 
 
 class _Http(DefaultAioHttpClient):
-    """Asks for the same URL each time, and so reads it once."""
+    """Makes of what the SDK asks one request: all are for the same URL, and their headers need none of httpx2's."""
 
-    _parsed = httpx2.URL()
+    _text = ""
+    _url = httpx2.URL()
 
     def build_request(self, method: str, url: httpx2.URL | str, **parts: Any) -> httpx2.Request:
-        if str(self._parsed) != url:
-            self._parsed = httpx2.URL(url)
-        return super().build_request(method, self._parsed, **parts)
+        """See `httpx2.AsyncClient.build_request`; of `parts` the body and the headers are taken."""
+        if url != self._text:
+            self._text, self._url = str(url), httpx2.URL(url)
+        unpacks = ("Accept-Encoding", self.headers["Accept-Encoding"])
+        return httpx2.Request(
+            method,
+            self._url,
+            content=parts["content"],
+            headers=[*parts["headers"], unpacks],
+            extensions={"timeout": self.timeout.as_dict()},
+        )
 
 
 class OpenAIModelClient:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Update, and_, bindparam, exists, func, select, update
 
 from shared.database.models import is_pending, is_running, webhook_deliveries, webhook_endpoints, workers
+from shared.database.prepared import Prepared
 from shared.store import webhook_endpoints as endpoint_rows
 from shared.store import workers as worker_rows
 from shared.store.claims import ProcessGone
@@ -124,6 +125,7 @@ _HAND_BACK_ALL = (
     .values(**_BACK, tries=_table.tries - 1)
 )
 _is_stranded = and_(is_running(webhook_deliveries), ~exists().where(workers.c.id == _table.worker_id))
+_STRANDED = Prepared(select(_table.id).where(_is_stranded).limit(1))
 _TAKE_OVER = update(webhook_deliveries).where(_is_stranded).values(**_BACK)
 _HELD_BY = select(_table.id, _table.token).where(
     _table.worker_id == bindparam("by_worker"), is_running(webhook_deliveries)
@@ -219,7 +221,7 @@ def held_by(connection: Connection, process_id: str) -> set[tuple[str, int]]:
 
 def has_stranded(connection: Connection) -> bool:
     """Whether any delivery is held by a process that has no row, and so counts as dead."""
-    return connection.execute(select(_table.id).where(_is_stranded).limit(1)).first() is not None
+    return _STRANDED.scalar(connection, {}) is not None
 
 
 def take_over(connection: Connection, *, now: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Row, bindparam, case, exists, func, literal, null, select, update
 
 from shared.database.models import attempts, is_in_line, is_live, is_queued, is_running, replies, workers
+from shared.database.prepared import Prepared
 from shared.ending import TOO_LATE, Ending, Failure, Sent
 from shared.reply_status import AttemptOutcome, IncompleteReason, OnCrash, ReplyError, ReplyStatus, StopRequest
 from shared.store import attempts as attempt_rows
@@ -57,6 +58,18 @@ _EXHAUSTED = Failure(
     ReplyError.ATTEMPTS_EXHAUSTED, "Workers stopped too often while answering; it is not tried again.", retryable=True
 )
 
+_OWNERLESS = Prepared(
+    select(replies.c.worker_id)
+    .distinct()
+    .where(is_running(replies), ~exists().where(workers.c.id == replies.c.worker_id))
+)
+_HELD_BY = Prepared(select(replies).where(replies.c.worker_id == bindparam("of_worker"), is_running(replies)))
+_OVERDUE = Prepared(
+    select(*(replies.c[name] for name in ("id", "token", "status", "conversation_id", "attempt")))
+    .where(is_live(replies), replies.c.deadline_at <= bindparam("now"))
+    .order_by(replies.c.deadline_at)
+    .limit(bindparam("limit"))
+)
 # What a dead worker held, with the beginning of each attempt.
 _HELD = (
     select(replies, attempts.c.started_at.label("attempt_started_at"))
@@ -123,6 +136,7 @@ _from_future = (
     & (replies.c.available_at > bindparam("now"))
     & (_queued_at > bindparam("now", type_=BigInteger) + CLOCK_STEP_MS)
 )
+_STAMPED_AHEAD = Prepared(select(replies.c.id).where(is_in_line(replies), _from_future).limit(1))
 _STAMP_AGAIN = (
     update(replies)
     .where(_from_future)
@@ -229,13 +243,7 @@ def expire(connection: Connection, overdue: Row[Any], *, caps: Caps, now: int) -
 
 def overdue(connection: Connection, *, now: int, limit: int) -> Sequence[Row[Any]]:
     """Live replies past their deadline."""
-    columns = [replies.c[name] for name in ("id", "token", "status", "conversation_id", "attempt")]
-    return connection.execute(
-        select(*columns)
-        .where(is_live(replies), replies.c.deadline_at <= now)
-        .order_by(replies.c.deadline_at)
-        .limit(limit)
-    ).all()
+    return _OVERDUE.all(connection, {"now": now, "limit": limit})
 
 
 def has_stamps_from_future(connection: Connection, *, now: int) -> bool:
@@ -243,8 +251,7 @@ def has_stamps_from_future(connection: Connection, *, now: int) -> bool:
 
     What waits for an earlier turn is looked at when that one has ended.
     """
-    found = select(replies.c.id).where(is_in_line(replies), _from_future).limit(1)
-    return connection.execute(found, {"now": now}).first() is not None
+    return _STAMPED_AHEAD.scalar(connection, {"now": now}) is not None
 
 
 def stamp_again(connection: Connection, *, now: int) -> None:
@@ -265,11 +272,10 @@ def call_left_waiting(connection: Connection, conversation_id: str) -> None:
 
 def ownerless(connection: Connection) -> list[str]:
     """Processes that hold replies and have no row: each counts as dead."""
-    owners = select(replies.c.worker_id).distinct().where(is_running(replies))
-    return list(connection.execute(owners.where(~exists().where(workers.c.id == replies.c.worker_id))).scalars())
+    return _OWNERLESS.scalars(connection, {})
 
 
 def held_by(connection: Connection, process_id: str) -> list[Held]:
     """What the database says this process holds."""
-    rows = connection.execute(select(replies).where(replies.c.worker_id == process_id, is_running(replies)))
+    rows = _HELD_BY.all(connection, {"of_worker": process_id})
     return [Held(Claim.of_row(row), StopRequest(row.stop_requested) if row.stop_requested else None) for row in rows]

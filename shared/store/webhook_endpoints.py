@@ -20,11 +20,12 @@ from sqlalchemy import (
 )
 
 from shared.database.models import webhook_endpoints
+from shared.database.prepared import Prepared
 from shared.webhooks.delivery_status import DisabledBecause
 
 _OF_TENANT = select(webhook_endpoints).where(webhook_endpoints.c.tenant_id == bindparam("of_tenant"))
 _ONE = _OF_TENANT.where(webhook_endpoints.c.id == bindparam("endpoint_id"))
-_ANY = select(exists().where(webhook_endpoints.c.enabled))
+_ANY = Prepared(select(exists().where(webhook_endpoints.c.enabled)))
 
 
 def is_heard_of() -> ColumnElement[bool]:
@@ -36,7 +37,7 @@ def is_heard_of() -> ColumnElement[bool]:
 
 def any_enabled(connection: Connection) -> bool:
     """Whether there is any endpoint that gets something."""
-    return bool(connection.execute(_ANY).scalar_one())
+    return bool(_ANY.scalar(connection, {}))
 
 
 def add(connection: Connection, values: Mapping[str, Any]) -> None:

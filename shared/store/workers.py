@@ -13,6 +13,7 @@ from shared.database.prepared import Prepared
 _SERVER_CLOCK = text("select (extract(epoch from clock_timestamp()) * 1000)::bigint")
 _this = workers.c.id == bindparam("process_id")
 _BEAT = Prepared(update(workers).where(_this).values(beat=workers.c.beat + 1))
+_BEATS = Prepared(select(workers.c.id, workers.c.beat))
 _LOCK = Prepared(select(workers.c.id).where(_this).with_for_update(read=True))
 
 
@@ -28,7 +29,7 @@ def beat(connection: Connection, process_id: str) -> bool:
 
 def beats(connection: Connection) -> dict[str, int]:
     """The last beat of every process."""
-    return {row.id: row.beat for row in connection.execute(select(workers.c.id, workers.c.beat))}
+    return {row.id: row.beat for row in _BEATS.all(connection, {})}
 
 
 def all_with_load(connection: Connection) -> Sequence[RowMapping]:
