@@ -27,10 +27,11 @@ from shared.store import claims, moves
 from shared.store.claims import Claim
 from worker import partials
 from worker.reply_stream import Pacer, ReplyStream
-from worker.slots import TICK_SECONDS
 
 # Between two looks for more.
 LOOK_SECONDS = 0.05
+# Between two times that what was said so far is stored, as in a worker; its module would load all that a worker is.
+KEEP_SECONDS = 1.0
 _USAGE = Usage(1, 1, is_estimated=True)
 
 
@@ -64,7 +65,7 @@ class Consumer:
     async def keep_text(self) -> None:
         """Stores what has been said so far as often as a worker does, for ever."""
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(KEEP_SECONDS)
             await partials.save(self._database, list(self._running.values()))
 
     def _start(self, claim: Claim) -> None:
