@@ -288,11 +288,13 @@ async def test_a_call_that_is_slow_to_end_is_asked_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Every beat finds the wish again meanwhile; what else there is to look after must not suffer from that."""
+    begun: list[str] = []
     asked_to_end: list[str] = []
     goes_on: dict[str, asyncio.Event] = {}
 
     async def stream(_self: OpenAIModelClient, request: ModelRequest, *, on_text: Callable[[str], None]) -> None:
         on_text("Hello")
+        begun.append(request.model)
         try:
             await asyncio.sleep(NEVER)
         finally:
@@ -304,8 +306,8 @@ async def test_a_call_that_is_slow_to_end_is_asked_once(
     monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
     first, second = [await chats.ask_anew(model=model) for model in ("first", "second")]
     with running_worker(database_url, base_url="http://127.0.0.1:1/v1") as process:
+        await until(lambda: counted(begun, 2))
         for reply_id, count in ((first, 1), (second, 2)):
-            await chats.until_status(reply_id, ReplyStatus.IN_PROGRESS)
             await asking.cancel(reply_id, tells=False)
             await until(lambda: counted(asked_to_end, count))  # noqa: B023  Awaited here.
             await three_beats(process)
