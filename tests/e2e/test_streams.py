@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 REPLIES, DROPS_EACH = 100, 10
 # For what goes wrong once in the middle.
 FEWER, SLOTS = 20, 12
-# Far longer than a take-over, where somebody else begins anew.
+# Far longer than a take-over, where somebody else begins anew, and than ten connections take on a busy machine.
 LONG_MODEL = "demo-12000ms"
 
 
@@ -89,7 +89,7 @@ async def test_a_thousand_drops_lose_double_and_reorder_nothing(
 ) -> None:
     await installation.start()
     chance = random.Random(5)
-    all_listened = await _ask(client, REPLIES, model="demo-8000ms")
+    all_listened = await _ask(client, REPLIES, model=LONG_MODEL)
     await asyncio.gather(*(listeners.listen(each, drop_after=_drops(chance)) for each in all_listened))
     await _are_exact(client, all_listened)
     # A snapshot may show the end at once, before all drops were made.
