@@ -24,8 +24,9 @@ from tests.fixtures.workers import running_worker
 MAX_TRIES = 4
 MAX_MODEL_CALLS = 2
 SETTINGS: dict[str, Any] = {
-    "first_byte_seconds": 1.0,
-    "chunk_seconds": 1.0,
+    # Of all that are asked at once none but the silent ones may be so for this long.
+    "first_byte_seconds": 2.0,
+    "chunk_seconds": 2.0,
     "max_tries": MAX_TRIES,
     "max_model_calls": MAX_MODEL_CALLS,
 }
