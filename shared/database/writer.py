@@ -29,9 +29,6 @@ log = logging.getLogger(__name__)
 
 # More would make the first caller of a batch wait for too many others.
 MAX_BATCH = 256
-# What comes so soon after a batch of several is let gather for as long. To begin with the first, while the event
-# loop takes in the others, would make both threads wait for the interpreter at each statement (docs/decisions/0026).
-GATHER_SECONDS = 0.001
 # A call that has not begun by then is withdrawn: its caller hears "try again" and nothing is stored.
 BEGIN_WITHIN_SECONDS = 10.0
 # A call that loses against other transactions so often, alone, is refused.
@@ -97,14 +94,10 @@ class Writer:
 
     def _run(self) -> None:
         running = True
-        batch: list[Call] = []
-        ended = 0.0
         while running:
             first = self._calls.get()
             if first is None:
                 break
-            if len(batch) > 1 and time.monotonic() < ended + GATHER_SECONDS:
-                time.sleep(GATHER_SECONDS)  # It is this thread alone that sleeps.
             batch = [first]
             while len(batch) < MAX_BATCH:
                 try:
@@ -116,7 +109,6 @@ class Writer:
                     break
                 batch.append(call)
             self._write_batch(batch)
-            ended = time.monotonic()
         if self._connection is not None:
             self._connection.close()
 

@@ -225,7 +225,7 @@ def _store(connection: Connection, asks: Sequence[tuple[Where, Ask, Any]], *, no
     live = replies.live_turns(connection, [where.conversation_id for where, _, _ in asks])
     stored, message_rows, reply_rows = [], [], []
     for where, asked, opened in asks:
-        turn, ahead = opened.next_turn - 1, live.get(where.conversation_id, 0)
+        turn, ahead = opened.next_turn - 1, live[where.conversation_id]
         said = _message_rows(where, asked.messages, last_turn=turn, now=now)
         wanted = _reply_rows(where, asked, opened, first_turn=said[0]["turn"], is_next=not ahead, now=now)
         message_rows += said
