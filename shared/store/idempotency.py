@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, select, tuple_
+from sqlalchemy import Connection, Select, String, bindparam, column, delete, exists, func, select, values
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.database.models import idempotency_keys
@@ -28,11 +29,21 @@ _FIND = Prepared(
         idempotency_keys.c.created_at,
     ).where(*_this)
 )
-_KNOWN = Prepared(
-    select(idempotency_keys.c.tenant_id, idempotency_keys.c.key).where(
-        tuple_(idempotency_keys.c.tenant_id, idempotency_keys.c.key).in_(bindparam("whose", expanding=True))
+
+
+def _knowing(length: int) -> Select[Any]:
+    """Which of so many there are: one after the other, by the primary key. For a list SQLite 3.40 looks at all keys."""
+    names = ("tenant_id", "key")
+    asked = (
+        values(*(column(name, String) for name in names))
+        .data([tuple(bindparam(f"{name}_{number}") for name in names) for number in range(length)])
+        .cte("asked")
     )
-)
+    stored = exists().where(idempotency_keys.c.tenant_id == asked.c.tenant_id, idempotency_keys.c.key == asked.c.key)
+    return select(asked.c.tenant_id, asked.c.key).where(stored)
+
+
+_KNOWN = PreparedRows(_knowing)
 # The keys that were stored are asked for, since not every driver counts the rows of an insert.
 _REMEMBER = {
     name: PreparedRows.inserting(
@@ -79,10 +90,8 @@ def find(connection: Connection, request: KeyedRequest, *, now: int) -> str | No
 
 def known(connection: Connection, requests: Sequence[KeyedRequest]) -> set[tuple[str, str]]:
     """Those of the requests' `(tenant_id, key)` that there is something of, however old."""
-    if not requests:
-        return set()
-    whose = [(request.tenant_id, request.key) for request in requests]
-    return {tuple(row) for row in _KNOWN.all(connection, {"whose": whose})}
+    whose = [{"tenant_id": request.tenant_id, "key": request.key} for request in requests]
+    return {tuple(row) for row in _KNOWN.all(connection, whose)}
 
 
 def remember(connection: Connection, request: KeyedRequest, *, resource_type: str, resource_id: str, now: int) -> None:

@@ -49,11 +49,12 @@ def test_the_answer_begins_anew_when_its_worker_dies(chat: ChatPage, up: Up) -> 
 def test_the_page_comes_back_when_the_server_does(chat: ChatPage, up: Up) -> None:
     _ask_slowly(chat, up)
     killed = up.children()["api"]
-    os.kill(killed, signal.SIGKILL)
-    expect(chat.page.get_by_text("Reconnecting…")).to_be_visible()
-    # What is said meanwhile waits for the server, too.
-    chat.say("What is my name?")
-    expect(chat.thread).to_contain_text("The server cannot be reached. Trying again…")
+    with up.starting_nobody():
+        os.kill(killed, signal.SIGKILL)
+        expect(chat.page.get_by_text("Reconnecting…")).to_be_visible()
+        # What is said meanwhile waits for the server, too.
+        chat.say("What is my name?")
+        expect(chat.thread).to_contain_text("The server cannot be reached. Trying again…")
     assert wait_for(lambda: up.has_another("api", than=killed))
     expect(chat.page.get_by_text("Reconnecting…")).to_be_hidden()
     chat.finished("Your name is Ada.")
