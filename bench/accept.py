@@ -53,22 +53,26 @@ async def paths_of(url: str) -> list[str]:
     return [f"/conversations/{answer.json()['id']}/ask-message/" for answer in made]
 
 
+async def post_anew(served: Served, gateway: Served, *, connections: int, seconds: float) -> Posted:
+    """Posts there as if to new conversations of the gateway: nobody answers, and nobody has hundreds of turns wait."""
+    return await post(served, await paths_of(gateway.url), connections=connections, seconds=seconds)
+
+
 async def run(scope: Scope, *, baseline: str = "hello:app") -> list[Row]:
     """Posts to both in turn, over many connections and then over one. `baseline` is an ASGI app of bench.processes."""
     seconds, runs = scope.choose(4.0, 1.0), scope.runs_of(5)
     async with installed(scope.database_url) as installation:
         gateway = await installation.start_gateway(**UNBOUNDED)
         hello = await installation.start_app(baseline)
-        paths = await paths_of(gateway.url)
         many, one = (
             {
-                name: functools.partial(post, served, paths, connections=connections, seconds=seconds)
+                name: functools.partial(post_anew, served, gateway, connections=connections, seconds=seconds)
                 for name, served in (("hello", hello), ("asyncchat", gateway))
             }
             for connections in (CONNECTIONS, 1)
         )
         for served in (hello, gateway):
-            await post(served, paths, connections=CONNECTIONS, seconds=WARM_SECONDS)
+            await post_anew(served, gateway, connections=CONNECTIONS, seconds=WARM_SECONDS)
         found = await in_turn(runs, many)
         alone = await in_turn(runs, one)
     rates = {name: [each.rate for each in runs] for name, runs in found.items()}
