@@ -11,12 +11,14 @@ import time
 from shared.database.access import Database
 from shared.store import search_index
 
+# Of the writing thread's time others are left so many times what this takes.
+OTHERS_SHARE = 4
 # Between two helpings of what nobody waits for, so that what people wait for is written first.
 PAUSE_SECONDS = 0.05
 
 
 async def index_all(database: Database) -> None:
-    """Indexes all there is, a little at a time, and leaves at least as much time to others as it takes.
+    """Indexes all there is, a little at a time, and leaves most of the time to others.
 
     Raises:
         StorageError: some of it is left.
@@ -25,7 +27,7 @@ async def index_all(database: Database) -> None:
         return
     began_at = time.monotonic()
     while await database.write(search_index.index_some):
-        await asyncio.sleep(time.monotonic() - began_at)
+        await asyncio.sleep(OTHERS_SHARE * (time.monotonic() - began_at))
         began_at = time.monotonic()
 
 

@@ -27,8 +27,9 @@ from shared.database import driver
 Values = Mapping[str, Any]
 Statement = Select[*tuple[Any, ...]] | Insert | Update | Delete
 
-# A statement over more rows would be a longer text than most batches need.
-MAX_ROWS = 64
+# Over so many rows a statement is written. Most batches are two portions, and all texts together are few enough for
+# a connection to keep them ready.
+LENGTHS = (64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 
 
 class Prepared:
@@ -100,7 +101,7 @@ class Prepared:
 
 
 class PreparedRows:
-    """One statement over many rows: as few texts as there are powers of two, as few trips to the database.
+    """One statement over many rows: few texts, and few trips to the database.
 
     `make` writes it for so many rows. Its `bindparam`s are called `name_0`, `name_1`, …; those that are the same for
     all rows go without a number.
@@ -141,7 +142,7 @@ class PreparedRows:
     def _portions(self, rows: Sequence[Values]) -> Iterator[tuple[Prepared, Values]]:
         begin = 0
         while left := len(rows) - begin:
-            length = min(1 << left.bit_length() - 1, MAX_ROWS)
+            length = next(length for length in LENGTHS if length <= left)
             statement = self._of_length.get(length)
             if statement is None:
                 statement = self._of_length[length] = Prepared(self._make(length))

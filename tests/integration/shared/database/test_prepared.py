@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, PendingRollbackError
 
 from shared.database.engine import open_engine, parse_url
 from shared.database.models import DEFAULT_TENANT, conversations, replies, workers
-from shared.database.prepared import MAX_ROWS, Prepared, PreparedRows
+from shared.database.prepared import LENGTHS, Prepared, PreparedRows
 from shared.store import turns
 from shared.store.turns import Ask
 from tests.integration.shared.rows import NOW, Tables
@@ -151,7 +151,7 @@ def test_who_listens_to_statements_hears_of_it(connection: Connection) -> None:
 _ADD_MANY = PreparedRows.inserting(insert(workers).returning(workers.c.id), "id", "host", "beat", "started_at")
 
 
-@pytest.mark.parametrize("length", [0, 1, 2, 3, 13, MAX_ROWS, 3 * MAX_ROWS + 5])
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 13, LENGTHS[0], 3 * LENGTHS[0] + 5])
 def test_any_number_of_rows_is_inserted(length: int, connection: Connection) -> None:
     rows = [worker(f"w{number:03}", beat=number) for number in range(length)]
     assert sorted(_ADD_MANY.all(connection, rows)) == [(row["id"],) for row in rows]
@@ -162,9 +162,9 @@ def test_any_number_of_rows_is_inserted(length: int, connection: Connection) -> 
 def test_the_statements_for_any_number_of_rows_are_few(connection: Connection) -> None:
     add, heard = PreparedRows.inserting(insert(workers), "id", "host", "beat", "started_at"), set[str]()
     event.listen(connection, "before_cursor_execute", lambda *said: heard.add(said[2]))
-    for length in range(1, 2 * MAX_ROWS):
+    for length in range(1, 2 * LENGTHS[0]):
         add.run(connection, [worker(f"w{length}_{number}") for number in range(length)])
-    assert sum(text.startswith("INSERT") for text in heard) == MAX_ROWS.bit_length()
+    assert sum(text.startswith("INSERT") for text in heard) == len(LENGTHS)
 
 
 def test_rows_of_any_kind_are_inserted_as_core_does(tables: Tables) -> None:
