@@ -52,19 +52,32 @@ class Asks:
             KeyTaken: another gateway stored one of the keys just now.
         """
         plain = self._plain(connection, calls)
+        try:
+            return self._ask_plain(connection, calls, plain)
+        except BaseException:
+            for where, asked, _ in (calls[number] for number in plain):
+                self._admission.give_back(where.tenant_id, asked.n)
+            raise
+
+    def _ask_plain(
+        self, connection: Connection, calls: Sequence[tuple[Where, Ask, KeyedRequest | None]], plain: Sequence[int]
+    ) -> list[Any]:
         now = now_ms()
         stored = turns.ask_many(connection, [calls[number][:2] for number in plain], now=now)
         made: list[Any] = [APART] * len(calls)
         used: list[tuple[KeyedRequest, str]] = []
         for number, turn in zip(plain, stored, strict=True):
-            where, asked, keyed = calls[number]
             if turn is None:
-                self._admission.give_back(where.tenant_id, asked.n)
                 continue
+            keyed = calls[number][2]
             made[number] = Made(turn, is_new=True)
             if keyed is not None:
                 used.append((keyed, turn.resource_id))
         idempotency.remember_all(connection, used, resource_type=_RESOURCE_TYPE, now=now)
+        for number in plain:
+            if made[number] is APART:
+                where, asked, _ = calls[number]
+                self._admission.give_back(where.tenant_id, asked.n)
         return made
 
     def _plain(self, connection: Connection, calls: Sequence[tuple[Where, Ask, KeyedRequest | None]]) -> list[int]:

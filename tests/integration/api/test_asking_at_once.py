@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from api.entry import admission
 from api.entry.admission import Admission
 from api.services.keyed_write import Made
 from shared.database.calls import APART
@@ -77,9 +78,12 @@ async def test_a_key_that_another_gateway_stores_meanwhile_undoes_all(
     first, second = await asking(gateway, key="k"), await asking(gateway)
     await together(gateway, first)
     monkeypatch.setattr(idempotency, "known", lambda *_: set())
+    monkeypatch.setattr(admission, "COUNT_SECONDS", 60.0)
+    counted = gateway.resources.admission._live.total()
     with pytest.raises(KeyTaken):
         await together(gateway, first, second)
     assert await stored(gateway) == 1
+    assert gateway.resources.admission._live.total() == counted, "nor are they under way"
 
 
 @pytest.mark.parametrize("on_busy", [OnBusy.INTERRUPT, OnBusy.REJECT])
