@@ -52,32 +52,15 @@ class Asks:
             KeyTaken: another gateway stored one of the keys just now.
         """
         plain = self._plain(connection, calls)
-        try:
-            return self._ask_plain(connection, calls, plain)
-        except BaseException:
-            for where, asked, _ in (calls[number] for number in plain):
-                self._admission.give_back(where.tenant_id, asked.n)
-            raise
-
-    def _ask_plain(
-        self, connection: Connection, calls: Sequence[tuple[Where, Ask, KeyedRequest | None]], plain: Sequence[int]
-    ) -> list[Any]:
-        now = now_ms()
-        stored = turns.ask_many(connection, [calls[number][:2] for number in plain], now=now)
         made: list[Any] = [APART] * len(calls)
-        used: list[tuple[KeyedRequest, str]] = []
-        for number, turn in zip(plain, stored, strict=True):
-            if turn is None:
-                continue
-            keyed = calls[number][2]
-            made[number] = Made(turn, is_new=True)
-            if keyed is not None:
-                used.append((keyed, turn.resource_id))
-        idempotency.remember_all(connection, used, resource_type=_RESOURCE_TYPE, now=now)
-        for number in plain:
-            if made[number] is APART:
-                where, asked, _ = calls[number]
-                self._admission.give_back(where.tenant_id, asked.n)
+        try:
+            for number, each in zip(plain, _ask_all(connection, [calls[number] for number in plain]), strict=True):
+                made[number] = each
+        finally:
+            for number in plain:
+                if made[number] is APART:
+                    where, asked, _ = calls[number]
+                    self._admission.give_back(where.tenant_id, asked.n)
         return made
 
     def _plain(self, connection: Connection, calls: Sequence[tuple[Where, Ask, KeyedRequest | None]]) -> list[int]:
@@ -107,6 +90,14 @@ class Asks:
         except RequestError:
             return False
         return True
+
+
+def _ask_all(connection: Connection, calls: Sequence[tuple[Where, Ask, KeyedRequest | None]]) -> list[Any]:
+    now = now_ms()
+    stored = turns.ask_many(connection, [(where, asked) for where, asked, _ in calls], now=now)
+    keyed = [(call[2], turn.resource_id) for call, turn in zip(calls, stored, strict=True) if turn and call[2]]
+    idempotency.remember_all(connection, keyed, resource_type=_RESOURCE_TYPE, now=now)
+    return [APART if turn is None else Made(turn, is_new=True) for turn in stored]
 
 
 def turn_finder(tenant_id: str) -> Callable[[Connection, str], Turn]:
