@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
+from sqlalchemy import Column, Connection, Index, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.util import OrderedSet
 
 from shared.database import postgresql
 from shared.database.engine import first_line, open_engine, parse_url, prepare_sqlite, sqlite_path
@@ -68,9 +69,17 @@ def create(connection: Connection) -> None:
     import shared.database.search_tables  # noqa: F401  Its tables belong to the metadata.
     from shared.database.models import metadata
 
+    for table in metadata.tables.values():
+        # SQLAlchemy has them in a set, so in an order of chance. Of two that promise as much SQLite 3.40 takes the
+        # newest, which should be one for that purpose alone.
+        table.indexes = OrderedSet(sorted(table.indexes, key=_place))
     metadata.create_all(connection, checkfirst=False)
     _alembic_version.create(connection)
     connection.execute(_alembic_version.insert().values(version_num=HEAD))
+
+
+def _place(index: Index) -> tuple[bool, str]:
+    return index.dialect_options["sqlite"]["where"] is not None, str(index.name)
 
 
 def upgrade(connection: Connection) -> None:

@@ -99,6 +99,17 @@ def test_the_migrations_build_to_the_letter_what_an_empty_database_gets_at_once(
     assert "search_index" in made or any(GRAMS in part for part in made["search_documents"])
 
 
+@pytest.mark.sqlite
+def test_indexes_for_one_purpose_are_the_newest_of_their_table(created: Connection) -> None:
+    """Of two that promise as much SQLite 3.40 takes the newest, so that their order must not be one of chance."""
+    rows = created.execute(text("select tbl_name, name, sql from sqlite_master where type = 'index' and sql > ''"))
+    order = [(row.tbl_name, " where " in row.sql.lower(), row.name) for row in rows]
+    assert len({(table, is_partial) for table, is_partial, _ in order}) > len({table for table, _, _ in order})
+    for table in {table for table, _, _ in order}:
+        of_table = [index for index in order if index[0] == table]
+        assert of_table == sorted(of_table)
+
+
 def test_the_version_that_is_required_is_the_newest_migration(migrated: Connection) -> None:
     assert ScriptDirectory.from_config(config(migrated)).get_current_head() == schema.HEAD
     assert schema.version(migrated) == schema.HEAD
