@@ -67,5 +67,6 @@ class Admission:
             log.warning("what is under way could not be counted: %s", error)
         else:
             # What was let in during the reading may or may not be in it: rather twice than not at all, for a second.
-            self._live = live + self._meanwhile
+            # A copy, which is made in one step: the writing thread lets in more while this one adds up.
+            self._live = live + self._meanwhile.copy()
         self._counted_at = time.monotonic()
