@@ -107,7 +107,10 @@ class CommandConnection:
         """Takes so many answers, and returns the first that is an error."""
         refused: hiredis.ReplyError | None = None
         while count:
-            answer = self._answers.gets()
+            try:
+                answer = self._answers.gets()
+            except hiredis.ProtocolError as error:
+                raise RedisConnectionError(f"what it says is no answer: {error}") from None
             if answer is False:
                 data = await reader.read(_READ_BYTES)
                 if not data:

@@ -117,9 +117,14 @@ class Notifier:
             return
         try:
             await self._connection.run(commands)
-        except (RedisError, OSError) as error:
-            if self._reachable:
-                log.warning("Redis is away, so waiting clients hear of changes from the database: %s", error)
+        except Exception as error:  # noqa: BLE001  Without this task nobody would hear of anything any more.
+            expected = isinstance(error, RedisError | OSError)
+            if self._reachable or not expected:
+                log.warning(
+                    "Redis is away, so waiting clients hear of changes from the database: %s",
+                    error,
+                    exc_info=not expected,
+                )
             self._reachable = False
             return
         if not self._reachable:

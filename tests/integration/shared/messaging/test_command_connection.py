@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.messaging import command_connection, redis_client
 from shared.messaging.command_connection import CommandConnection
+from tests.fixtures.stream_server import stream_server
 from tests.fixtures.valkey import Valkey
 
 pytestmark = pytest.mark.anyio
@@ -85,3 +87,25 @@ async def test_a_frozen_server_is_given_up_and_what_it_answers_late_is_nobodys(
     with pytest.raises(RedisError, match="WRONGTYPE"):
         await connection.run([("SET", "word", "b"), ("RPUSH", "word", 1)])
     assert await redis.get("word") == b"b"
+
+
+async def test_what_is_no_answer_at_all_is_as_good_as_a_broken_connection() -> None:
+    """As from something between that goes down: the next connection serves."""
+    rounds: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1000):
+            if b"LPUSH" in data:
+                rounds.append(b"HTTP/1.1 503 Service Unavailable\r\n\r\n" if not rounds else b":1\r\n")
+                writer.write(rounds[-1])
+            else:
+                writer.write(b"+PONG\r\n" if b"PING" in data else b"+OK\r\n")
+
+    async with stream_server(serve, "127.0.0.1") as port:
+        redis = redis_client.connect(f"redis://127.0.0.1:{port}?protocol=2")
+        connection = CommandConnection(redis)
+        await connection.run([("PING",)])
+        await connection.run([("LPUSH", "line", 1)])
+        assert len(rounds) == 2
+        await connection.close()
+        await redis.aclose()

@@ -125,6 +125,16 @@ async def test_redis_may_go_away_and_come_back(
     await listener.stop()
 
 
+async def test_what_cannot_be_told_keeps_nothing_after_it_from_being_told(
+    notifier: Notifier, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    notifier.announce("half of a surrogate pair: \ud800")
+    await eventually(lambda: bool(caplog.records))
+    assert caplog.records[0].exc_info, "that is no failure of Redis, and is told with all that is known of it"
+    notifier.announce("conv_1")
+    assert await listener.hear("conv_1") == ["conv_1"]
+
+
 async def test_announcing_waits_for_nobody_and_is_bounded(
     valkey: Valkey, notifier: Notifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
