@@ -52,6 +52,11 @@ class JointReads:
         self._wanted.append(want)
         return cast(T, await want.answer)
 
+    async def stop(self) -> None:
+        """Waits for the trips that are under way, also those of which nobody wants anything any more."""
+        if self._trips:
+            await asyncio.wait(list(self._trips))
+
     def _set_out(self) -> None:
         wanted, self._wanted = self._wanted, []
         for start in range(0, len(wanted), AT_ONCE):

@@ -50,6 +50,7 @@ class WorkerProcess:
         self._notifier: Notifier
         self._heartbeat: Heartbeat
         self._sweeper: Sweeper
+        self._reads: JointReads
         self._slots: Slots
         self._deliveries: Deliveries
         self._webhooks: WebhookClient
@@ -99,9 +100,10 @@ class WorkerProcess:
         self._heartbeat = Heartbeat(self._database, "worker", slots=self._capacity, on_gone=self._give_up)
         self._webhooks = WebhookClient(Targets(settings.webhook_networks))
         self._deliveries = Deliveries(settings.webhook_slots, self._database, self._webhooks, heartbeat=self._heartbeat)
+        self._reads = JointReads(self._database)
         bench = Workbench(
             self._database,
-            JointReads(self._database),
+            self._reads,
             self._upstreams,
             self._notifier,
             Pacer(),
@@ -159,3 +161,4 @@ class WorkerProcess:
         await self._upstreams.close()
         await self._webhooks.close()
         await self._redis.aclose()
+        await self._reads.stop()

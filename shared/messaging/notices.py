@@ -117,7 +117,7 @@ class Notifier:
             return
         try:
             await self._connection.run(commands)
-        except Exception as error:  # noqa: BLE001  Without this task nobody would hear of anything any more.
+        except Exception as error:  # Without this task nobody would hear of anything any more.
             expected = isinstance(error, RedisError | OSError)
             if self._reachable or not expected:
                 log.warning(

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from shared.database.access import Database
 from shared.database.models import replies
 from shared.messaging.doorbell import QUEUE
 from shared.reply_status import ReplyStatus
-from shared.store import workers
+from shared.store import prompts, workers
+from shared.store.claims import Claim
 from tests.fixtures.chats import Chats
 from tests.fixtures.demo_counts import client_disconnects, open_streams
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.valkey import Valkey
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import BOUND_SECONDS, until
 from tests.fixtures.workers import BELL, running_worker
+from worker.process import WorkerProcess
 
 pytestmark = pytest.mark.anyio
 
@@ -109,3 +112,32 @@ async def test_a_bell_that_comes_during_the_drain_claims_nothing(
         await asyncio.wrap_future(heard)
         await chats.until_status(held, ReplyStatus.COMPLETED)
     assert (await chats.reply(late))["status"] == ReplyStatus.QUEUED
+
+
+async def test_a_history_that_is_still_being_read_is_waited_for(
+    database_url: str,
+    chats: Chats,
+    demo: DemoProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Or the event loop would end in the middle of it, and complain."""
+    two = {await chats.ask_anew(model="demo-fast") for _ in range(2)}
+    reading, build = threading.Event(), prompts.build
+    process: WorkerProcess
+
+    def build_slowly(connection: Connection, claim: Claim, *, budget: int) -> list[prompts.Message]:
+        reading.set()
+        # Without anybody who waits for it, it ends last of all.
+        process._database.writer._thread.join(timeout=0.5)
+        return build(connection, claim, budget=budget)
+
+    monkeypatch.setattr(prompts, "build", build_slowly)
+    with running_worker(database_url, base_url=demo.base_url) as process:
+        await asyncio.to_thread(reading.wait, BOUND_SECONDS)
+    for reply_id in two:
+        reply = await chats.reply(reply_id)
+        assert (reply["status"], reply["attempt"]) == (ReplyStatus.QUEUED, 1)
+    assert not process._slots._bench.reads._trips
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
