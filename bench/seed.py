@@ -19,9 +19,16 @@ from sqlalchemy import Connection, Table, delete, insert
 
 from shared.clock import day_of, now_ms
 from shared.database.engine import open_engine, parse_url, prepare_sqlite, sqlite_path
-from shared.database.models import DEFAULT_TENANT, attempts, conversations, messages, replies, usage_days
+from shared.database.models import (
+    DEFAULT_TENANT,
+    attempts,
+    conversations,
+    messages,
+    replies,
+    search_pending,
+    usage_days,
+)
 from shared.database.schema import migrate
-from shared.database.search_tables import search_pending
 from shared.ids import answer_id, first_reply_id
 from shared.reply_status import AttemptOutcome, ReplyStatus
 

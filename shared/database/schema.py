@@ -66,7 +66,6 @@ def _bring_to_head(connection: Connection) -> None:
 
 def create(connection: Connection) -> None:
     """Makes all tables in an empty database."""
-    import shared.database.search_tables  # noqa: F401  Its tables belong to the metadata.
     from shared.database.models import metadata
 
     for table in metadata.tables.values():

@@ -25,9 +25,9 @@ from shared.database.models import (
     idempotency_keys,
     messages,
     replies,
+    search_documents,
     webhook_deliveries,
 )
-from shared.database.search_tables import search_documents
 from shared.errors import NotFound
 from shared.messaging import reply_events
 from shared.messaging.reply_events import Cursor, Event

@@ -7,9 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, or_, select, tuple_
 
-from shared.database.models import messages, replies
+from shared.database.models import messages, replies, search_documents
 from shared.database.prepared import Prepared, PreparedRows
-from shared.database.search_tables import search_documents
 from shared.store import search_index
 from shared.store.conversations import Order
 

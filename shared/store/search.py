@@ -27,8 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from shared.database.models import conversations, in_no_index, messages
-from shared.database.search_tables import search_documents, search_pending
+from shared.database.models import conversations, in_no_index, messages, search_documents, search_pending
 from shared.search_text import fold, grams_to_ask, has_all, numbers_of, snippet
 from shared.store.conversations import Order
 

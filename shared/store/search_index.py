@@ -7,9 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, exists, insert, select
 
-from shared.database.models import conversations, messages
+from shared.database.models import conversations, messages, search_documents, search_pending
 from shared.database.prepared import PreparedRows
-from shared.database.search_tables import search_documents, search_pending
 from shared.search_text import fold, numbers_of, trigrams
 
 # What one write looks at, and how much text it takes: a few milliseconds' work. Others wait for it meanwhile.

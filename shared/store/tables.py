@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Table, exists, func, insert, select
 
-from shared.database.models import metadata
-from shared.database.search_tables import DERIVED
+from shared.database.models import DERIVED, metadata
 
 # Rows held in memory at a time; each may have a long text.
 CHUNK = 500

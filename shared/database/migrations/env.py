@@ -2,7 +2,6 @@
 
 from alembic import context
 
-import shared.database.search_tables  # noqa: F401  Its tables belong to the metadata.
 from shared.database.models import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)

@@ -13,8 +13,7 @@ from sqlalchemy import Connection, RowMapping, func, select
 from cli.importing import import_file
 from cli.old_database import NotUnderstood
 from shared.database.engine import open_engine, parse_url, sqlite_path
-from shared.database.models import conversations, messages
-from shared.database.search_tables import search_pending
+from shared.database.models import conversations, messages, search_pending
 from shared.errors import AsyncChatError
 from shared.settings import get_settings
 from shared.store import imports

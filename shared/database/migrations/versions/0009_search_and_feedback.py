@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from shared.database.search_tables import has_trigrams
+from shared.database.models import has_trigrams
 
 revision = "0009"
 down_revision = "0008"

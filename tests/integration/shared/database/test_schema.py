@@ -17,8 +17,7 @@ from sqlalchemy import Connection, inspect, text
 
 from shared.database import schema
 from shared.database.engine import open_engine, parse_url
-from shared.database.models import metadata
-from shared.database.search_tables import DERIVED
+from shared.database.models import DERIVED, metadata
 from shared.errors import SettingsError
 from tests.integration.shared.database.journal import MODES, use_journal_mode
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import Connection, func, select
 
-from shared.database.models import DEFAULT_TENANT, conversations, messages
-from shared.database.search_tables import search_documents, search_pending
+from shared.database.models import DEFAULT_TENANT, conversations, messages, search_documents, search_pending
 from shared.search_text import words_of
 from shared.store import conversations as conversation_rows
 from shared.store import erasures, search, search_index, turns

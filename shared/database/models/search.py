@@ -20,12 +20,11 @@ from sqlalchemy import (
     Table,
     Text,
     event,
-    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 
-from shared.database.models import metadata
+from shared.database.models.conventions import metadata, partial_index
 
 # SQLite numbers rows by itself only where the column is called INTEGER.
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
@@ -43,13 +42,7 @@ search_documents = Table(
     Column("grams", JSON(none_as_null=True).with_variant(ARRAY(Integer), "postgresql")),
 )
 Index("ix_search_documents_conversation", search_documents.c.conversation_id, search_documents.c.id)
-Index(
-    "uq_search_documents_title",
-    search_documents.c.conversation_id,
-    unique=True,
-    sqlite_where=text("message_id is null"),
-    postgresql_where=text("message_id is null"),
-)
+partial_index("uq_search_documents_title", search_documents.c.conversation_id, where="message_id is null", unique=True)
 Index("ix_search_documents_grams", search_documents.c.grams, postgresql_using="gin").ddl_if(dialect="postgresql")
 
 search_pending = Table(
