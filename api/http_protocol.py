@@ -20,6 +20,10 @@ from api.json_body import BODY_SECONDS, IS_WHOLE
 # The line and the headers together; most servers and proxies take 8 to 64 KiB.
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
+# Longer than clients and proxies keep a connection that they may use again, or else one of them sends a request at the
+# moment in which it is closed: httpx 5 s, nginx 60, Go's proxies up to 120, Google's load balancers 600. What is idle
+# costs little, and makes room for others.
+IDLE_SECONDS = 620
 # Whoever reads the body gives up first, and says so in words.
 SPARE_BODY_SECONDS = 5.0
 # A client that takes nothing of its answer for so long is given up, a little later than by the streams themselves.
@@ -59,6 +63,7 @@ class BoundedHttp(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.pipeline = cast(Any, Queue())
+        self.timeout_keep_alive = IDLE_SECONDS
         self._head_bytes = 0
         # What came since the parser last told of something in the head, and how often it did.
         self._untold_bytes = self._told = 0
@@ -112,8 +117,11 @@ class BoundedHttp(HttpToolsProtocol):
             self._untold_bytes += len(data)
             if self._head_bytes + self._untold_bytes > MAX_HEAD_BYTES:
                 self._refuse(_TOO_LARGE)
-        elif self._is_in_body and self._body_timer is None:
-            self._expect_body(BODY_SECONDS + SPARE_BODY_SECONDS)
+        if self._is_in_body:
+            if self._body_timer is None:
+                self._expect_body(BODY_SECONDS + SPARE_BODY_SECONDS)
+        elif self._head_timer is None and self._is_head_due:
+            self._expect_head()
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -122,8 +130,6 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = self._untold_bytes = 0
         self._told += 1
         self._is_in_head = True
-        if self._head_timer is None:
-            self._expect_head()
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request's address."""
@@ -155,8 +161,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._stop_body_timer()
         super().on_message_complete()
         if not self._is_answering:
-            # It was answered before.
-            self._expect_head()
+            # It was answered before, and is idle from now on.
+            self.timeout_keep_alive_task = self.loop.call_later(IDLE_SECONDS, self.timeout_keep_alive_handler)
 
     def on_response_complete(self) -> None:
         """A request is answered; perhaps before all of it came."""
@@ -170,9 +176,6 @@ class BoundedHttp(HttpToolsProtocol):
         if self._is_in_body:
             self._stop_body_timer()
             self._expect_body(LINGER_SECONDS)
-        elif self._head_timer is None:
-            # Empty lines between requests are no life.
-            self._expect_head()
 
     def pause_writing(self) -> None:
         """The client does not read as fast as it is answered."""
@@ -205,9 +208,16 @@ class BoundedHttp(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self._answering is not None and not self._answering.response_complete
 
+    @property
+    def _is_head_due(self) -> bool:
+        """Whether one has begun to come. Empty lines are the beginning of one: between requests they are no life."""
+        is_waiting = self._is_answering or self.timeout_keep_alive_task is not None
+        return not self._is_refused and (self._is_in_head or not is_waiting)
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._answering = cycle
         self._idle.pop(self, None)
+        self._unset_keepalive_if_required()
         super()._start_asgi_task(cycle, app)
 
     def _unsupported_upgrade_warning(self) -> None:

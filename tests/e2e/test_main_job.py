@@ -32,8 +32,7 @@ async def up(database_url: str, start_up: StartUp) -> Up:
 
 @pytest.fixture
 async def http(up: Up) -> AsyncIterator[httpx2.AsyncClient]:
-    # Idle connections are given up before the server closes them, or a request may meet the end of its connection.
-    limits = httpx2.Limits(max_connections=None, keepalive_expiry=1)
+    limits = httpx2.Limits(max_connections=None)
     async with httpx2.AsyncClient(base_url=up.url, timeout=60, limits=limits) as http:
         yield http
 

@@ -47,8 +47,7 @@ class Client:
     def __init__(self, urls: Sequence[str]) -> None:
         self._urls = urls  # It may grow.
         self._turn = itertools.count()
-        # Idle connections are given up before the server closes them, or a request may meet the end of its connection.
-        limits = httpx2.Limits(max_connections=None, keepalive_expiry=1)
+        limits = httpx2.Limits(max_connections=None)
         self.http = httpx2.AsyncClient(timeout=REQUEST_SECONDS, limits=limits)
         self.accepted: list[Accepted] = []
         # What it met on its way: the problem codes of 503, and the names of broken connections.

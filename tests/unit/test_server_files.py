@@ -6,14 +6,12 @@ import configparser
 import re
 
 import pytest
-import uvicorn
 
+from api.http_protocol import IDLE_SECONDS
 from cli.roles import MAX_GRACEFUL_SECONDS
 from shared.settings import Settings
 from tests.fixtures.monitoring import ROOT
 
-# What a gateway gives a connection until its next request.
-IDLE_SECONDS = uvicorn.Config("api.app:create_app").timeout_keep_alive
 NGINX = ROOT / "deploy" / "nginx" / "asyncchat.conf"
 
 

@@ -131,6 +131,32 @@ async def test_empty_lines_are_no_life(streams: ServedGateway, monkeypatch: pyte
         trickling.cancel()
 
 
+@pytest.mark.parametrize("late", [b"", b"abc"], ids=["answered at its end", "answered before its end"])
+async def test_one_without_a_request_is_kept_for_longer_than_a_head_may_take(
+    streams: ServedGateway, monkeypatch: pytest.MonkeyPatch, late: bytes
+) -> None:
+    """Its client may be about to use it again, and would not know whether a POST was heard."""
+    async with connected(streams) as (reader, writer):
+        writer.write(GET % (b"/healthz", b"Content-Length: %d\r\n" % len(late)))
+        assert b" 200 " in await answer_of(reader)
+        writer.write(late)
+        monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.1)
+        async with connected(streams) as (silent, _):
+            assert b" 408 " in await rest(silent)
+        writer.write(GET % (b"/healthz", b"Connection: close\r\n"))
+        assert b" 200 " in await rest(reader)
+
+
+async def test_one_without_a_request_is_closed_at_last_without_a_word(
+    streams: ServedGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "IDLE_SECONDS", 0.1)
+    async with connected(streams) as (reader, writer):
+        writer.write(GET % (b"/healthz", b""))
+        assert b" 200 " in await answer_of(reader)
+        assert await rest(reader) == b""
+
+
 async def test_requests_sent_ahead_are_answered_in_order_and_only_a_few_wait(streams: ServedGateway) -> None:
     async with connected(streams) as (reader, writer):
         writer.write(GET % (b"/healthz", b"") * 5 + GET % (b"/nowhere", b"Connection: close\r\n"))
