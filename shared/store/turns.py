@@ -131,10 +131,15 @@ class Where:
     conversation_id: str
 
 
+def _conversation_of(said: tuple[Where, Sequence[Said]]) -> str:
+    return said[0].conversation_id
+
+
 def _open(connection: Connection, said: Sequence[tuple[Where, Sequence[Said]]], *, now: int) -> list[Any]:
     """Takes the next turns of the conversations, one for each message; their rows stay locked until the commit.
 
-    Returns of each what there is to know; None where the tenant has no such conversation.
+    In the order of their ids, so that no two that open several wait for each other. Returns of each what there is to
+    know; None where the tenant has no such conversation.
     """
     rows = [
         {
@@ -143,7 +148,7 @@ def _open(connection: Connection, said: Sequence[tuple[Where, Sequence[Said]]], 
             "more": len(messages),
             "first_title": next((title_of(each.content) for each in messages if each.role == "user"), None),
         }
-        for where, messages in said
+        for where, messages in sorted(said, key=_conversation_of)
     ]
     opened = {Where(row.tenant_id, row.id): row for row in _OPEN.all(connection, rows, now=now)}
     return [opened.get(where) for where, _ in said]
