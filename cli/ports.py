@@ -51,19 +51,16 @@ def _sentence(error: OSError, host: str, port: int) -> str:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody listens on right now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on, and that nobody else is given by the system before it is used."""
+    (port,) = lasting_ports(1, host)
+    return port
 
 
 def lasting_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     """Different free ports that stay free while their servers are restarted.
 
-    They lie below those that systems give to outgoing connections: a client that connects while nobody listens could
-    otherwise be given the very port, and connect to itself.
+    They lie below those that systems give away, to outgoing connections and to whoever listens on port 0: another
+    process could otherwise be given the very port while nobody listens on it, or a client connect to itself.
     """
     found: list[int] = []
     for port in random.sample(BELOW_OUTGOING_PORTS, len(BELOW_OUTGOING_PORTS)):

@@ -5,14 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
 import pytest
 
 from tests.fixtures.databases import Databases
@@ -22,8 +19,6 @@ from tests.integration.api.serving import Served, served_gateway
 
 HOST = b"Host: localhost\r\n"
 JSON_TYPE = b"Content-Type: application/json\r\n"
-# Far less than anything may be waited for here.
-ANSWER_SECONDS = 20
 CONVERSATION = "conv_01m86nzqqk652jp7wdnyyebm22"
 REPLY = "reply_01m86nzqqk652jp7wdnyyebm22"
 
@@ -47,25 +42,8 @@ def unharmed(served: Served) -> Iterator[Served]:
 
 
 def _stored(served: Served) -> list[Any]:
-    with httpx2.Client(base_url=served.url) as client:
+    with served.client() as client:
         return [client.get(f"{path}?limit=100").json()["data"] for path in ("/conversations/", "/replies/", "/keys/")]
-
-
-def answer_to(served: Served, request: bytes, *, is_cut: bool = False) -> bytes:
-    """The first answer to raw bytes, or nothing if the connection was closed. With `is_cut` no more will come."""
-    began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", served.port), timeout=ANSWER_SECONDS) as connection:
-        received = b""
-        try:
-            connection.sendall(request)
-            if is_cut:
-                connection.shutdown(socket.SHUT_WR)
-            while b"\r\n\r\n" not in received and (piece := connection.recv(65_536)):
-                received += piece
-        except ConnectionError:
-            pass  # It was closed before all was sent.
-    assert time.monotonic() - began < ANSWER_SECONDS
-    return received
 
 
 def status_of(received: bytes) -> int:
@@ -87,7 +65,8 @@ def get(path: str, headers: bytes = b"", method: str = "GET") -> bytes:
 @pytest.fixture(scope="module")
 def conversation(served: Served) -> str:
     """The path of one with a turn."""
-    answer = httpx2.post(f"{served.url}/conversations/", json={"message": {"content": "Hello"}})
+    with served.client() as client:
+        answer = client.post("/conversations/", json={"message": {"content": "Hello"}})
     return str(answer.headers["Location"])
 
 
@@ -96,14 +75,14 @@ def test_bodies(unharmed: Served, conversation: str) -> None:
     bodies = {str(case.id): case.values for case in BAD_ASKS}
     for name, (body, status, _) in bodies.items():
         assert isinstance(body, bytes)
-        got = status_of(answer_to(unharmed, post(f"{conversation}ask-message/", body)))
+        got = status_of(unharmed.answer_to(post(f"{conversation}ask-message/", body)))
         if got != status:
             found[name] = (got, status)
         # The other dialect has other fields; what is wrong with JSON itself is as wrong there.
         for path in ("/v1/responses", "/v1/chat/completions", "/v1/conversations", "/keys/"):
             if path == "/v1/conversations" and body in {b"", b"{}"}:
                 continue  # All of it is optional there.
-            if not 400 <= (got := status_of(answer_to(unharmed, post(path, body)))) < 500:
+            if not 400 <= (got := status_of(unharmed.answer_to(post(path, body)))) < 500:
                 found[f"{path}: {name}"] = (got, 400)
     assert found == {}
 
@@ -131,7 +110,7 @@ def test_bodies(unharmed: Served, conversation: str) -> None:
 )
 def test_headers(unharmed: Served, conversation: str, headers: bytes, status: int) -> None:
     body = gzip.compress(b" " * 50_000_000) if b"gzip" in headers else b'{"content": "x"}'
-    got = status_of(answer_to(unharmed, post(f"{conversation}ask-message/", body, headers)))
+    got = status_of(unharmed.answer_to(post(f"{conversation}ask-message/", body, headers)))
     assert got in {status, 0} if status == 431 else got == status
 
 
@@ -159,7 +138,7 @@ def test_headers_that_say_nothing_are_refused_or_left_alone(
 ) -> None:
     header = name.encode() + b": " + value + b"\r\n"
     for path in (conversation, f"{conversation}turns/1/", f"{conversation}turns/1/events/", "/replies/", "/v1/models"):
-        got = answer_to(unharmed, get(path, header))
+        got = unharmed.answer_to(get(path, header))
         assert 200 <= status_of(got) < 500, (path, got[:200])
 
 
@@ -186,19 +165,19 @@ def test_headers_that_say_nothing_are_refused_or_left_alone(
     ],
 )
 def test_addresses(unharmed: Served, conversation: str, path: str) -> None:
-    got = answer_to(unharmed, get(path.replace("{conversation}", conversation)))
+    got = unharmed.answer_to(get(path.replace("{conversation}", conversation)))
     assert 400 <= status_of(got) < 500, got[:300]
 
 
 def test_a_very_long_wait_is_a_long_one_and_ends_when_the_client_goes(unharmed: Served, conversation: str) -> None:
-    assert status_of(answer_to(unharmed, get(f"{conversation}turns/1/?wait=1e9"), is_cut=True)) == 0
-    assert httpx2.get(f"{unharmed.url}/healthz").status_code == 200
+    assert status_of(unharmed.answer_to(get(f"{conversation}turns/1/?wait=1e9"), is_cut=True)) == 0
+    assert unharmed.is_well()
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "OPTIONS", "HEAD", "PUT", "PROPFIND", "GETT", "get", "\x00"])
 def test_methods(unharmed: Served, conversation: str, method: str) -> None:
     for path in ("/conversations/", f"{conversation}ask-message/", "/v1/responses", "*"):
-        got = answer_to(unharmed, get(path, method=method))
+        got = unharmed.answer_to(get(path, method=method))
         assert status_of(got) < 500, got[:300]
         assert status_of(got) >= 400 or method in {"HEAD", "CONNECT"}, got[:300]
 
@@ -239,19 +218,19 @@ CHUNKED = b"POST /conversations/ HTTP/1.1\r\n" + HOST + JSON_TYPE + b"Transfer-E
     ],
 )
 def test_framing(unharmed: Served, request_bytes: bytes) -> None:
-    got = answer_to(unharmed, request_bytes)
+    got = unharmed.answer_to(request_bytes)
     assert 400 <= status_of(got) < 500 or not got, got[:300]
 
 
 def test_a_body_that_is_cut_off_stores_nothing(unharmed: Served, conversation: str) -> None:
     whole = post(f"{conversation}ask-message/", json.dumps({"content": "Hello"}).encode())
     for size in (len(whole) - 1, len(whole) - 10):
-        answer_to(unharmed, whole[:size], is_cut=True)
+        unharmed.answer_to(whole[:size], is_cut=True)
 
 
 def test_states(unharmed: Served) -> None:
     """What is right by itself and comes at the wrong time."""
-    with httpx2.Client(base_url=unharmed.url) as client:
+    with unharmed.client() as client:
         created = client.post("/conversations/", json={"message": {"content": "Hello"}})
         path, reply = created.headers["Location"], created.json()["turn"]["replies"][0]["url"]
         for _ in range(2):
@@ -308,9 +287,9 @@ def test_keys(locked: tuple[Served, bytes], shown: bytes) -> None:
         get(f"/conversations/{CONVERSATION}/events/?access_token={key.decode()}", headers),
         post("/v1/responses", b'{"input": "x"}', JSON_TYPE + headers),
     ):
-        answer = answer_to(served, request)
+        answer = served.answer_to(request)
         assert status_of(answer) == 401, answer[:300]
         assert b"www-authenticate: bearer" in answer.lower()
-    assert status_of(answer_to(served, get("/conversations/", b"Authorization: Bearer " + key + b"\r\n"))) == 200
+    assert status_of(served.answer_to(get("/conversations/", b"Authorization: Bearer " + key + b"\r\n"))) == 200
     assert "Traceback" not in served.log()
     assert key.decode() not in served.log()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 
 import pytest
@@ -35,16 +34,9 @@ def test_one_that_is_too_large_is_refused(
     databases: Databases, shared_valkey: Valkey, tmp_path: Path, *, head: bytes
 ) -> None:
     with served_gateway(databases.new(tmp_path), shared_valkey.url, tmp_path / "gateway.log") as served:
-        with socket.create_connection(("127.0.0.1", served.port), timeout=BOUND_SECONDS) as connection:
-            received = b""
-            try:
-                connection.sendall(head)
-                while piece := connection.recv(65_536):
-                    received += piece
-            except ConnectionError:
-                pass  # It was closed before all was sent.
+        received = served.answer_to(head)
         assert received.startswith(b"HTTP/1.1 431 ") or not received
-        assert b"HTTP/1.1 200 " in served.exchange(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert served.is_well()
         assert "Traceback" not in served.log()
 
 

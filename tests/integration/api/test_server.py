@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from shared.messaging.notices import channel
 from tests.fixtures.databases import Databases
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until
-from tests.integration.api.gateway import LONG_SECONDS, PlayedWorker
+from tests.integration.api.gateway import LONG_SECONDS, MIGHT_HAVE, PlayedWorker
 from tests.integration.api.serving import Served, command, served_gateway
 
 pytestmark = pytest.mark.anyio
@@ -67,22 +67,20 @@ async def test_a_gateway_in_another_process_wakes_its_waiters(
 async def test_on_sigterm_waiting_clients_are_answered_at_once(served: Served, shared_valkey: Valkey) -> None:
     async with httpx2.AsyncClient(base_url=served.url, timeout=LONG_SECONDS) as client:
         path = await _created(client)
-        waiting = asyncio.create_task(client.get(f"{path}?wait=20"))
+        waiting = asyncio.create_task(client.get(f"{path}?wait={2 * LONG_SECONDS}"))
         await _until_watched(shared_valkey, path, watched=True)
-        began = time.monotonic()
         served.process.send_signal(signal.SIGTERM)
         answer = await waiting
         assert answer.status_code == 200
         assert answer.json()["live_replies"][0]["status"] == "queued"
     await asyncio.to_thread(served.process.wait, LONG_SECONDS)
-    assert time.monotonic() - began < 15
     assert "Traceback" not in served.log()
 
 
 async def test_who_hangs_up_is_waited_for_no_longer(served: Served, shared_valkey: Valkey) -> None:
-    async with httpx2.AsyncClient(base_url=served.url) as client:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=LONG_SECONDS) as client:
         path = await _created(client)
-        async with httpx2.AsyncClient(base_url=served.url) as impatient:
+        async with httpx2.AsyncClient(base_url=served.url, timeout=LONG_SECONDS) as impatient:
             waiting = asyncio.create_task(impatient.get(f"{path}?wait=50"))
             await _until_watched(shared_valkey, path, watched=True)
             waiting.cancel()
@@ -133,17 +131,19 @@ async def test_who_hangs_up_is_waited_for_no_longer(served: Served, shared_valke
     ],
 )
 def test_strange_bytes_break_nothing(unharmed: Served, request_bytes: bytes) -> None:
-    received = unharmed.exchange(request_bytes)
+    received = unharmed.answer_to(request_bytes)
     assert not received.startswith(b"HTTP/1.1 5"), received[:300]
-    assert httpx2.get(f"{unharmed.url}/healthz").status_code == 200
+    assert unharmed.is_well()
     assert "Traceback" not in unharmed.log()
 
 
 def test_a_body_that_never_comes_leaves_others_alone(unharmed: Served) -> None:
     head = b"POST /conversations/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    cut = head + b"Content-Length: 50\r\n\r\n{"
-    assert unharmed.exchange(cut) == b""
-    assert httpx2.get(f"{unharmed.url}/healthz").status_code == 200
+    with socket.create_connection(("127.0.0.1", unharmed.port), timeout=MIGHT_HAVE) as connection:
+        connection.sendall(head + b"Content-Length: 50\r\n\r\n{")
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        assert unharmed.is_well()
     assert "Traceback" not in unharmed.log()
 
 

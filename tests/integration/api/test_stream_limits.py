@@ -181,7 +181,10 @@ async def test_on_sigterm_streams_end_at_once_where_they_can_be_resumed(
         # In a thread, since it takes its time, and a loop that does not turn is taken for stuck.
         gateway = served_gateway(database_url, shared_valkey.url, tmp_path / "gateway.log")
         served = await asyncio.to_thread(stack.enter_context, gateway)
-        async with httpx2.AsyncClient(base_url=served.url) as client, listening(client, path) as stream:
+        async with (
+            httpx2.AsyncClient(base_url=served.url, timeout=BOUND_SECONDS) as client,
+            listening(client, path) as stream,
+        ):
             speaker = await speaking.speak(reply["id"])
             speaker.say("Hello")
             while shown.text != "Hello":

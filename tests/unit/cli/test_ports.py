@@ -18,8 +18,10 @@ from cli.ports import (
 from shared.settings import is_loopback
 
 
-def test_a_free_port_may_be_used() -> None:
-    check_can_listen("127.0.0.1", free_port())
+def test_a_free_port_may_be_used_and_is_given_to_nobody_else() -> None:
+    port = free_port()
+    assert port in BELOW_OUTGOING_PORTS
+    check_can_listen("127.0.0.1", port)
 
 
 def test_lasting_ports_are_different_free_and_not_given_to_clients() -> None:
