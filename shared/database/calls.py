@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import count
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
@@ -60,26 +59,31 @@ class Call:
 
 def run_all(connection: Connection, calls: list[Call]) -> None:
     """Those that can be made together behind one savepoint, then each of the others behind its own."""
-    savepoints = count()
+    savepoints = _savepoints(connection)
     for part in _joint_parts(calls):
-        _set_savepoint(connection, is_first=next(savepoints) == 0)
+        next(savepoints)
         _run_together(connection, part)
     for call in calls:
         if call.result is APART:
-            _set_savepoint(connection, is_first=next(savepoints) == 0)
+            next(savepoints)
             _run_in_savepoint(connection, call)
 
 
-def _set_savepoint(connection: Connection, *, is_first: bool) -> None:
-    """In place of that of the call before; the commit lets go of the last one."""
-    if is_first:
-        driver.execute(connection, "SAVEPOINT call")
-    elif connection.dialect.name == "postgresql":
-        # One way to the server and back, and one wait for the interpreter, less for each call.
-        driver.execute(connection, "RELEASE SAVEPOINT call; SAVEPOINT call")
-    else:
-        driver.execute(connection, "RELEASE SAVEPOINT call")
-        driver.execute(connection, "SAVEPOINT call")
+def _savepoints(connection: Connection) -> Iterator[None]:
+    """Sets one after the other, each in place of that of the call before; the commit lets go of the last one.
+
+    On PostgreSQL both go in one text: one way there and back, and one wait for the interpreter, less for each call.
+    """
+    is_postgresql = connection.dialect.name == "postgresql"
+    first = [postgresql.shorter_lock_timeout()] if is_postgresql else []
+    driver.execute(connection, "; ".join([*first, "SAVEPOINT call"]))
+    while True:
+        yield
+        if is_postgresql:
+            driver.execute(connection, "RELEASE SAVEPOINT call; SAVEPOINT call")
+        else:
+            driver.execute(connection, "RELEASE SAVEPOINT call")
+            driver.execute(connection, "SAVEPOINT call")
 
 
 def _joint_parts(calls: list[Call]) -> list[list[Call]]:

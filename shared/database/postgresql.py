@@ -8,8 +8,6 @@ from typing import Any
 from sqlalchemy import URL, Connection, func, select
 from sqlalchemy.exc import DBAPIError
 
-from shared.database import driver
-
 DRIVER = "postgresql+psycopg"
 
 # As the server itself counts them: in a text with many parameters psycopg would look for their names each time.
@@ -67,9 +65,9 @@ def number_parameters(connection: Any, _record: object) -> None:
     connection.cursor_factory, connection.server_cursor_factory = RawCursor, RawServerCursor
 
 
-def shorten_lock_timeout(connection: Connection) -> None:
-    """For the transaction of a batch."""
-    driver.execute(connection, f"SET LOCAL lock_timeout = '{BATCH_LOCK_TIMEOUT}'")
+def shorter_lock_timeout() -> str:
+    """What sets it for the transaction of a batch."""
+    return f"SET LOCAL lock_timeout = '{BATCH_LOCK_TIMEOUT}'"
 
 
 def is_lock_timeout(error: BaseException) -> bool:

@@ -104,11 +104,13 @@ class PreparedRows:
     """One statement over many rows: few texts, and few trips to the database.
 
     `make` writes it for so many rows. Its `bindparam`s are called `name_0`, `name_1`, …; those that are the same for
-    all rows go without a number.
+    all rows go without a number. Where a row may as well be there several times, `may_repeat`, the last one fills what
+    the text has more than there are.
     """
 
-    def __init__(self, make: Callable[[int], Statement]) -> None:
+    def __init__(self, make: Callable[[int], Statement], *, may_repeat: bool = False) -> None:
         self._make = make
+        self._may_repeat = may_repeat
         self._of_length: dict[int, Prepared] = {}
 
     @classmethod
@@ -141,17 +143,23 @@ class PreparedRows:
 
     def _portions(self, rows: Sequence[Values]) -> Iterator[tuple[Prepared, Values]]:
         begin = 0
-        while left := len(rows) - begin:
-            length = next(length for length in LENGTHS if length <= left)
+        while begin < len(rows):
+            length = self._length(len(rows) - begin)
             statement = self._of_length.get(length)
             if statement is None:
                 statement = self._of_length[length] = Prepared(self._make(length))
-            portion = rows[begin : begin + length]
+            portion = list(rows[begin : begin + length])
+            portion += portion[-1:] * (length - len(portion))
             yield (
                 statement,
                 {f"{name}_{number}": value for number, row in enumerate(portion) for name, value in row.items()},
             )
             begin += length
+
+    def _length(self, left: int) -> int:
+        if self._may_repeat:
+            return next((length for length in reversed(LENGTHS) if length >= left), LENGTHS[0])
+        return next(length for length in LENGTHS if length <= left)
 
 
 class _Form:

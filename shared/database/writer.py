@@ -40,7 +40,6 @@ class Writer:
 
     def __init__(self, engine: Engine, *, file_lock: FileLock | None) -> None:
         self._engine = engine
-        self._is_postgresql = engine.dialect.name == "postgresql"
         self._file_lock = file_lock
         self._calls: Gathering[Call] = Gathering()
         self._guard = threading.Lock()  # between a batch that begins and a caller that gives up
@@ -138,8 +137,6 @@ class Writer:
                     call = begun[0]
                     call.result = call.function(connection, *call.arguments, **call.keywords)
                 else:
-                    if self._is_postgresql:
-                        postgresql.shorten_lock_timeout(connection)
                     run_all(connection, begun)
         except BaseException as error:  # noqa: BLE001  A dead writer would take the whole process with it.
             if may_repeat and postgresql.is_conflict(error):

@@ -43,7 +43,7 @@ def _knowing(length: int) -> Select[Any]:
     return select(asked.c.tenant_id, asked.c.key).where(stored)
 
 
-_KNOWN = PreparedRows(_knowing)
+_KNOWN = PreparedRows(_knowing, may_repeat=True)
 # The keys that were stored are asked for, since not every driver counts the rows of an insert.
 _REMEMBER = {
     name: PreparedRows.inserting(

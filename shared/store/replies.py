@@ -113,7 +113,7 @@ def _counting_live_turns(length: int) -> Select[Any]:
     return select(asked.c.id, live)
 
 
-_LIVE_TURNS = PreparedRows(_counting_live_turns)
+_LIVE_TURNS = PreparedRows(_counting_live_turns, may_repeat=True)
 _ADD = PreparedRows.inserting(
     insert(replies),
     *("id", "tenant_id", "conversation_id", "turn", "candidate", "status", "model", "parameters", "metadata"),

@@ -44,7 +44,7 @@ def _opening(length: int) -> Update:
     )
 
 
-_OPEN = PreparedRows(_opening)
+_OPEN = PreparedRows(_opening, may_repeat=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, bindparam, event, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    String,
+    Update,
+    bindparam,
+    column,
+    event,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+    values,
+)
 from sqlalchemy.exc import IntegrityError, PendingRollbackError
 
 from shared.database.engine import open_engine, parse_url
@@ -165,6 +178,28 @@ def test_the_statements_for_any_number_of_rows_are_few(connection: Connection) -
     for length in range(1, 2 * LENGTHS[0]):
         add.run(connection, [worker(f"w{length}_{number}") for number in range(length)])
     assert sum(text.startswith("INSERT") for text in heard) == len(LENGTHS)
+
+
+def _touching(length: int) -> Update:
+    """So many workers, each of which gets a beat more."""
+    names = (
+        values(column("name", String)).data([(bindparam(f"name_{number}"),) for number in range(length)]).cte("names")
+    )
+    return update(workers).where(workers.c.id == names.c.name).values(beat=workers.c.beat + 1).returning(workers.c.id)
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 13, LENGTHS[0], LENGTHS[0] + 7])
+def test_rows_that_may_repeat_fill_one_statement_and_count_once(length: int, connection: Connection) -> None:
+    names = [f"w{number:03}" for number in range(length)]
+    for name in names:
+        _ADD.run(connection, worker(name))
+    heard: list[str] = []
+    event.listen(connection, "before_cursor_execute", lambda *said: heard.append(said[2]))
+    touched = PreparedRows(_touching, may_repeat=True).all(connection, [{"name": name} for name in names])
+    assert len(heard) == -(-length // LENGTHS[0])
+    assert sorted(touched) == [(name,) for name in names]
+    beats = connection.execute(select(workers.c.beat).where(workers.c.id.like("w%"))).scalars()
+    assert list(beats) == [2] * length
 
 
 def test_rows_of_any_kind_are_inserted_as_core_does(tables: Tables) -> None:
