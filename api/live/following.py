@@ -24,6 +24,8 @@ from shared.reply_status import ReplyStatus
 log = logging.getLogger(__name__)
 
 NOTHING = Cursor(0, 0)
+# More than any try has: a place behind all of a token's events.
+_ALL = 9_999_999_999
 
 
 class Told(NamedTuple):
@@ -42,6 +44,11 @@ def place_of(row: Row) -> Cursor:
     written = Cursor.parse(row["partial_cursor"] or "")
     # Whoever moves a reply on by a new token says so in the first event of that token.
     return written if written is not None and written.token == token else Cursor(token, 0)
+
+
+def _before(end: Cursor) -> Cursor:
+    """A place behind everything but this end."""
+    return Cursor(end.token, end.seq - 1) if end.seq else Cursor(end.token - 1, _ALL)
 
 
 class Follower:
@@ -164,13 +171,13 @@ class Follower:
             return False
         if is_ended:
             # Of what was shown of a try that others ended, less may be kept.
-            return place.token == self.cursor.token or self.cursor.seq == 0 or self.cursor == FIRST
+            return self.cursor == _before(place) or self.cursor.seq == 0 or self.cursor == FIRST
         return place.seq == 0 and self._resources.hub.is_connected
 
     def _snapshot(self, row: Row) -> Told:
-        """The row. One that has ended leaves the reader where it is: the end's id says that the end was told."""
-        if not _is_ended(row):
-            self.cursor = place_of(row)
+        """The row. Behind one that has ended only the end is left, whose id says that it was told."""
+        place = place_of(row)
+        self.cursor = _before(place) if _is_ended(row) else place
         return Told("snapshot", orjson.dumps({"reply": reply_dict(row)}), self.cursor)
 
 

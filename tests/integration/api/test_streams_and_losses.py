@@ -89,6 +89,49 @@ async def test_who_resumes_after_the_log_was_wiped_gets_a_snapshot_and_goes_on(
     assert shown.snapshots == 1
 
 
+@pytest.mark.parametrize(
+    ("heard", "is_cancelled"),
+    [
+        pytest.param("", False, id="nothing of one that was completed"),
+        pytest.param("".join(FIRST), False, id="some of one that was completed"),
+        pytest.param("".join(FIRST), True, id="some of one that was cancelled between two tries"),
+    ],
+)
+async def test_who_leaves_between_a_snapshot_of_an_ended_reply_and_its_end_is_told_no_more_than_the_end(
+    streams: ServedGateway, speaking: StreamingWorker, redis: Redis, *, heard: str, is_cancelled: bool
+) -> None:
+    """The log was behind the database, and has everything when the reader comes back."""
+    path, speaker = await _begun(streams, speaking)
+    speaker.say(*FIRST)
+    shown = Transcript()
+    async with listening(streams.client, path) as stream:
+        await _show(stream, shown, heard)
+        after = stream.last_id
+    speaker.say(*SECOND, *THIRD)
+    if is_cancelled:
+        await speaker.put_back()
+        assert (await streams.client.post(path.replace("events", "cancel"))).status_code == 200
+    else:
+        await speaker.complete()
+    await speaking.flush()
+    log = reply_events.log_key(speaker.claim.reply_id)
+    behind = await redis.dump(log)
+    assert behind is not None
+    await redis.delete(log)
+    async with listening(streams.client, path, after=after) as stream:
+        while not shown.snapshots:
+            told = await stream.next()
+            assert told is not None
+            shown.take(told)
+        after = stream.last_id
+    await redis.restore(log, 0, behind)
+    async with listening(streams.client, path, after=after) as stream:
+        (end,) = await stream.rest()
+    shown.take(end)
+    assert shown.ended
+    assert shown.text == (shown.ended["content"] or "")
+
+
 async def test_a_wipe_goes_unnoticed_by_those_who_listen(
     streams: ServedGateway, speaking: StreamingWorker, redis: Redis
 ) -> None:
@@ -182,7 +225,7 @@ async def test_once_the_log_has_expired_there_is_a_snapshot_and_the_end(
         snapshot = await stream.expect("snapshot")
     assert snapshot.id
     async with listening(streams.client, path, after=snapshot.id) as stream:
-        assert [each.kind for each in await stream.rest()] == ["snapshot", "reply.completed"], "the end is not lost"
+        assert [each.kind for each in await stream.rest()] == ["reply.completed"], "the end is not lost"
 
 
 async def test_a_lost_end_is_noticed_in_the_database(streams: ServedGateway, speaking: StreamingWorker) -> None:
