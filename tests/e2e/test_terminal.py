@@ -15,7 +15,7 @@ import pytest
 
 from tests.fixtures.terminal import CTRL_C, CTRL_D, Terminal
 from tests.fixtures.up import ROOT, Up, live_processes
-from tests.fixtures.waiting import wait_for
+from tests.fixtures.waiting import BOUND_SECONDS, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_a_reader_that_goes_away_is_no_accident(up: Up) -> None:
         asked.stdout.close()
         assert asked.stderr
         assert asked.stderr.read() == b""
-        assert asked.wait(30) == 1
+        assert asked.wait(BOUND_SECONDS) == 1
 
 
 def test_a_chat_in_a_script_takes_a_message_from_each_line(up: Up) -> None:
@@ -158,8 +158,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(up: Up) -> None:
         (stopped,) = up.get("/replies/?status=cancelled&limit=1")["data"]
         assert stopped["content"].startswith("Hello Ada")
         terminal.wait_for("> ")
-        terminal.type(CTRL_C)
-        terminal.wait_for("> ")
+        terminal.interrupt(until="> ")
         terminal.type("/quit")
         assert terminal.end() == 0
 
