@@ -27,7 +27,7 @@ ANSWER = "One, two, three, four, five, six, seven."
 MAX_TRIES = 4
 MAX_MODEL_CALLS = 2
 # A model is silent for longer than the worker waits.
-SILENCE_SECONDS = 4.0
+SILENCE_SECONDS = 7.0
 # Without a pace the server has often sent all of a broken stream before it sees that its client has left, and then
 # takes the client for one that read on. What follows a malformed chunk takes far longer than to leave.
 PACE_MS = 50
@@ -35,8 +35,9 @@ LONG_ANSWER = "On and on. " * 200
 SETTINGS: dict[str, Any] = {
     # The server takes a try for a new question unless it has seen the one before end, for which it needs a moment.
     "retry_base_seconds": 0.5,
-    "first_byte_seconds": 1.0,
-    "chunk_seconds": 1.0,
+    # Of all that are asked at once none but the silent ones may be so for this long.
+    "first_byte_seconds": 3.0,
+    "chunk_seconds": 3.0,
     "max_tries": MAX_TRIES,
     "max_model_calls": MAX_MODEL_CALLS,
 }
