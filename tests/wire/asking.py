@@ -37,3 +37,8 @@ class Asking:
         created = httpx2.post(f"{self._url}/conversations/", json=body)
         assert created.status_code == 201, created.text
         return Asked(self._url, created.json()["turn"])
+
+    def once_more(self, asked: Asked) -> None:
+        """A further question in the same conversation."""
+        path = f"{self._url}/conversations/{asked.conversation_id}/ask-message/"
+        assert httpx2.post(path, json={"content": "What is my name?"}).status_code == 202

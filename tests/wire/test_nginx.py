@@ -16,9 +16,9 @@ SECONDS = 60.0
 
 def test_words_come_through_as_they_are_said(nginx: Nginx, ask: Asking) -> None:
     """The proxy goes to the gateways in turn: each of the two must pass one on."""
-    asked = ask("demo-3000ms")
     shown: list[httpx_sse.ServerSentEvent] = []
     with httpx.Client(base_url=nginx.url, timeout=SECONDS) as client:
+        asked = ask("demo-5000ms")
         while not shown or shown[-1].event != "reply.completed":
             headers = {"Last-Event-ID": shown[-1].id} if shown else {}
             with httpx_sse.connect_sse(client, "GET", asked.events, headers=headers) as source:
@@ -34,7 +34,7 @@ def test_words_come_through_as_they_are_said(nginx: Nginx, ask: Asking) -> None:
 
 def test_curl_shows_words_as_they_come_through_nginx(url: str, ask: Asking, tmp_path: Path) -> None:
     with running_nginx(tmp_path, [url]) as nginx:
-        shows_words_as_they_come(nginx.url, ask("demo-3000ms"))
+        shows_words_as_they_come(nginx.url, ask)
 
 
 def test_the_answer_to_an_ask_comes_through(nginx: Nginx) -> None:

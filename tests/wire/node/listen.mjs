@@ -1,4 +1,6 @@
-// Listens to a URL as a browser's page would, and writes each event on a line. It ends when EventSource gives up.
+// Listens to the URL that its first line of input names, as a browser's page would, and writes each event on a line. It
+// ends when EventSource gives up.
+import { createInterface } from "node:readline/promises";
 import { EventSource } from "eventsource";
 
 const TYPES = [
@@ -14,8 +16,11 @@ const TYPES = [
   "snapshot",
 ];
 
-const source = new EventSource(process.argv[2]);
 const write = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+
+write({ loaded: true });
+const url = await createInterface({ input: process.stdin }).question("");
+const source = new EventSource(url);
 
 source.addEventListener("open", () => write({ open: true }));
 for (const kind of TYPES) {
