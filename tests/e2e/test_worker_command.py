@@ -73,7 +73,7 @@ async def test_a_bell_is_taken_and_its_reply_answered(chats: Chats, valkey: Valk
 
 
 async def test_sigterm_lets_what_runs_finish_and_exits_with_0(chats: Chats, start_worker: StartWorker) -> None:
-    reply_id = await chats.ask_anew(model="demo-1000ms")
+    reply_id = await chats.ask_anew(model="demo-3000ms")
     worker = start_worker()
     await chats.until_status(reply_id, ReplyStatus.IN_PROGRESS)
     assert worker.terminate() == 0

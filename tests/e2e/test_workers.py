@@ -13,21 +13,28 @@ from tests.fixtures.waiting import wait_for
 # Far more than a take-over takes: a test judges whether it happens.
 BOUND_SECONDS = 60.0
 CONVERSATIONS = 12
+HALF = str(CONVERSATIONS // 2)
+# Far longer than asking for all of them takes, and than finding out that all are under way.
+MODEL = "demo-7000ms"
 
 
 @pytest.fixture
 def up(database_url: str, start_up: StartUp) -> Up:
-    """Two workers of which each has some of the answers: bells go to both."""
-    up = start_up("--workers", "2", environment={"DATABASE_URL": database_url})
+    """Two workers of which each has half of the answers: it has room for no more."""
+    up = start_up("--workers", "2", environment={"DATABASE_URL": database_url, "ASYNCCHAT_SLOTS": HALF})
     up.wait_until_ready()
     return up
 
 
 @pytest.fixture
 def asked(up: Up) -> list[str]:
-    """Conversations in each of which an answer is under way that takes three seconds."""
+    """Conversations in each of which an answer is under way."""
+    return _ask(up)
+
+
+def _ask(up: Up) -> list[str]:
     conversation_ids = [
-        up.post("/conversations/", {"model": "demo-3000ms", "message": {"content": "Hello, I am Ada"}})["id"]
+        up.post("/conversations/", {"model": MODEL, "message": {"content": "Hello, I am Ada"}})["id"]
         for _ in range(CONVERSATIONS)
     ]
     assert wait_for(lambda: len(up.get("/replies/?status=in_progress&limit=100")["data"]) == CONVERSATIONS)
@@ -79,13 +86,10 @@ def test_a_frozen_worker_that_wakes_after_it_was_replaced_changes_nothing(up: Up
 
 
 def test_a_worker_that_is_told_to_stop_hands_back_what_it_cannot_finish(database_url: str, start_up: StartUp) -> None:
-    up = start_up("--workers", "2", environment={"DATABASE_URL": database_url, "ASYNCCHAT_DRAIN_SECONDS": "0"})
+    settings = {"DATABASE_URL": database_url, "ASYNCCHAT_SLOTS": HALF, "ASYNCCHAT_DRAIN_SECONDS": "0"}
+    up = start_up("--workers", "2", environment=settings)
     up.wait_until_ready()
-    conversation_ids = [
-        up.post("/conversations/", {"model": "demo-3000ms", "message": {"content": "Hello, I am Ada"}})["id"]
-        for _ in range(CONVERSATIONS)
-    ]
-    assert wait_for(lambda: len(up.get("/replies/?status=in_progress&limit=100")["data"]) == CONVERSATIONS)
+    conversation_ids = _ask(up)
     os.kill(up.worker(1), signal.SIGTERM)
     assert wait_for(lambda: "worker-1 ended (exit code 0)" in up.console, BOUND_SECONDS), up.console
     assert wait_for(lambda: _are_answered(up), BOUND_SECONDS)
