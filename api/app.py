@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Protocol, TypeVar
 
 from fastapi import FastAPI
 from sqlalchemy.exc import DBAPIError
@@ -15,18 +10,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
-from api.dependencies import Resources
 from api.edge import Edge
-from api.entry.admission import Admission
-from api.entry.auth import Authenticator
 from api.entry.gate import Gate
-from api.entry.open_requests import OpenRequests
-from api.entry.rates import Rates
 from api.layers import Application
-from api.live.hub import Hub
-from api.live.reply_reader import ReplyReader
-from api.live.shutdown import told_of_shutdown
-from api.live.sse import OpenStreams
+from api.lifespan import lifespan
 from api.openai_compat.routes import chat as openai_chat
 from api.openai_compat.routes import conversations as openai_conversations
 from api.openai_compat.routes import models as openai_models
@@ -54,34 +41,13 @@ from api.routes import (
     webhooks,
     workers,
 )
-from api.services.asks import Asks
-from api.services.backlog import Backlog
-from api.services.operations import OperationsReader
-from shared.background import Rounds
-from shared.budgets import Budgets
 from shared.clock import now_ms
-from shared.database.access import Database
 from shared.database.engine import open_engine, parse_url, sqlite_path
 from shared.database.schema import require_head
-from shared.eraser import Eraser
 from shared.errors import AsyncChatError, SettingsError
-from shared.interpreter import collect_rarely, hand_over_quickly
-from shared.liveness.aftermath import Aftermath
-from shared.liveness.heartbeat import Heartbeat
-from shared.liveness.sweeper import Sweeper
-from shared.messaging.doorbell import Doorbell
-from shared.messaging.knocking import Knocker
-from shared.messaging.notices import Notifier
-from shared.messaging.redis_client import connect
-from shared.messaging.reply_events import LogBounds
 from shared.observability import logging as log_lines
-from shared.observability import tracing
-from shared.observability.metrics import tell_build
-from shared.search_indexer import index_all
 from shared.settings import Settings, get_settings
 from shared.store import keys as keys_store
-from shared.store.takeovers import Caps
-from shared.upkeep import Upkeep
 from shared.version import version
 
 # In the order in which requests look for their route: the busiest first.
@@ -90,26 +56,11 @@ _MODULES = (
     *(openai_responses, openai_conversations, openai_chat, openai_models),
     *(end_users, keys, usage, budgets, webhooks, workers, operations, health, metrics, docs, pages),
 )
-# How long Redis is waited for at the end.
-STOP_SECONDS = 1.0
-# How often a gateway does upkeep, and puts what was said into the index.
-UPKEEP_SECONDS = 60.0
-INDEX_SECONDS = 1.0
-# So that a database that is away is not asked, and the log not filled, every second.
-INDEX_AFTER_FAILURE_SECONDS = 15.0
 EXPOSED_HEADERS = (
     *("Location", "ETag", "Link", "Retry-After", "Preference-Applied", "X-Request-ID"),
     *("X-Should-Retry", "OpenAI-Poll-After-Ms", "RateLimit", "RateLimit-Policy"),
 )
 CORS_SECONDS = 3600
-
-
-class _Part(Protocol):
-    def start(self) -> None: ...
-    async def stop(self) -> None: ...
-
-
-P = TypeVar("P", bound=_Part)
 
 
 def create_app() -> FastAPI:
@@ -140,7 +91,7 @@ def application(settings: Settings) -> FastAPI:
         openapi_url=docs.OPENAPI_PATH,
         redirect_slashes=False,
         middleware=[Middleware(Edge), *_cors(settings), Middleware(Gate, settings=settings)],
-        lifespan=_lifespan,
+        lifespan=lifespan,
         openapi_tags=TAGS,
     )
     app.state.settings = settings
@@ -184,101 +135,3 @@ def _require_tables(settings: Settings) -> None:
                 )
     except DBAPIError as error:
         raise SettingsError(f"cannot read the database: {error.orig}") from None
-
-
-@asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with AsyncExitStack() as stack:
-        app.state.resources = resources = await _start(app.state.settings, stack)
-        with told_of_shutdown(resources.hub.release):
-            yield
-
-
-async def _start(settings: Settings, stack: AsyncExitStack) -> Resources:
-    """Starts everything, each part after what it leans on; the stack stops them in reverse."""
-    hand_over_quickly()
-    collect_rarely()
-    tell_build("api")
-    tracing.start(settings, "api")
-    stack.callback(tracing.stop)
-    database = Database(settings.database_url)
-    database.start()
-    stack.callback(database.stop)
-    redis = connect(settings.client_redis_url)
-    stack.push_async_callback(redis.aclose)
-    notifier = Notifier(redis, bounds=LogBounds(settings.events_max, settings.events_seconds))
-    notifier.start()
-    stack.push_async_callback(_stop_soon, notifier.stop)
-    knocker = Knocker(notifier, workers=lambda: sweeper.living("worker"))
-    doorbell = Doorbell(settings, knock=knocker.knock)
-    doorbell.start()
-    stack.callback(doorbell.stop)
-    hub = _kept_running(Hub(database, settings.client_redis_url), stack)
-    heartbeat = Heartbeat(database, "api")
-    await heartbeat.start()
-    stack.push_async_callback(heartbeat.stop)
-    rates = _kept_running(Rates(redis, settings), stack)
-    open_requests = _kept_running(OpenRequests(database, settings), stack)
-    aftermath = Aftermath(database, redis, notifier, on_queued=doorbell.ring)
-    stack.push_async_callback(aftermath.stop)
-    caps = Caps(settings.max_tries, settings.max_model_calls, settings.prompt_tokens)
-    sweeper = _kept_running(Sweeper(database, heartbeat, caps=caps, on_moved=aftermath.follow), stack)
-    eraser = Eraser(
-        database,
-        redis,
-        notifier,
-        log_seconds=settings.events_seconds,
-        prompt_tokens=settings.prompt_tokens,
-        on_gone=hub.wake,
-    )
-    for rounds in _rounds(database, eraser, settings):
-        _kept_running(rounds, stack)
-    admission, spending = Admission(database, settings), Budgets()
-    return Resources(
-        settings,
-        database,
-        redis,
-        notifier,
-        doorbell,
-        hub,
-        ReplyReader(database),
-        heartbeat,
-        sweeper,
-        OpenStreams(settings.max_streams),
-        Authenticator(database, settings),
-        admission,
-        spending,
-        Asks(spending, admission),
-        rates,
-        open_requests,
-        eraser,
-        Backlog(database),
-        OperationsReader(database, deadline_ms=int(1000 * settings.deadline_seconds)),
-    )
-
-
-def _kept_running(part: P, stack: AsyncExitStack) -> P:
-    """Starts a part that the stack stops."""
-    part.start()
-    stack.push_async_callback(part.stop)
-    return part
-
-
-def _rounds(database: Database, eraser: Eraser, settings: Settings) -> tuple[Rounds, ...]:
-    upkeep = Upkeep(database, eraser, settings)
-    return (
-        Rounds("upkeep", upkeep.run, every_seconds=UPKEEP_SECONDS),
-        Rounds(
-            "indexing",
-            lambda: index_all(database),
-            every_seconds=INDEX_SECONDS,
-            after_failure_seconds=INDEX_AFTER_FAILURE_SECONDS,
-        ),
-    )
-
-
-async def _stop_soon(stop: Callable[[], Awaitable[None]]) -> None:
-    """Redis may be gone, and nobody should wait for it at the end."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(STOP_SECONDS):
-            await stop()

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.schemas.responses import ProblemAnswer
+from api.schemas.problems import ProblemAnswer
 
 DESCRIPTION = """\
 Conversations with language models: say something, get on with your day, fetch the reply when it is there.

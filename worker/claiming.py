@@ -18,8 +18,8 @@ from shared.liveness.heartbeat import Heartbeat
 from shared.store import claims
 from shared.store.claims import Claim, ProcessGone
 from shared.store.prompts import Message
-from worker.generation import Workbench
 from worker.trial import may_try
+from worker.workbench import Workbench
 
 log = logging.getLogger(__name__)
 

@@ -6,30 +6,25 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from shared.budgets import Budgets
 from shared.clock import now_ms
 from shared.crash_points import crash_point
-from shared.database.access import Database
 from shared.ending import TOO_LATE, Ending, Failure, Usage
 from shared.errors import StorageError
-from shared.messaging.notices import Notifier
 from shared.reply_status import AttemptOutcome, IncompleteReason, ReplyError, ReplyStatus
-from shared.settings import Settings
 from shared.store import moves, prompts
 from shared.store.claims import Claim
 from shared.store.moves import Lost
 from worker.attempt_report import AttemptReport, told_of_answer
-from worker.joint_reads import JointReads
 from worker.model_answer import Finished
 from worker.model_client import ModelRequest
 from worker.model_failure import ModelFailure, filtered, timed_out
-from worker.reply_stream import Pacer, ReplyStream
+from worker.reply_stream import ReplyStream
 from worker.storing import STORE_AGAIN_SECONDS, store
-from worker.upstreams import Onward, Upstreams
+from worker.upstreams import Onward
+from worker.workbench import OverBudget, Workbench
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +34,6 @@ MAX_BACKOFF_SECONDS = 30.0
 
 class _Stopped(Exception):
     """Somebody asked for the reply to stop."""
-
-
-class OverBudget(Exception):
-    """Nobody pays for the call."""
 
 
 # A model that took the request has read it, whether or not anything came of it.
@@ -55,36 +46,6 @@ _PERHAPS_PAID = frozenset(
 _BROKEN = ModelFailure(
     Failure(ReplyError.ATTEMPTS_EXHAUSTED, "The worker failed while answering; its log says why.", retryable=True)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Workbench:
-    """What every generation of a process uses."""
-
-    database: Database
-    reads: JointReads
-    upstreams: Upstreams
-    notifier: Notifier
-    pacer: Pacer
-    settings: Settings
-    on_end: Callable[[], None] = lambda: None  # whenever a reply has ended
-    budgets: Budgets = field(default_factory=Budgets)
-
-    def read_prompt(self, connection: Connection, claim: Claim) -> list[prompts.Message]:
-        """What the model is shown. May be called from any thread that has a connection.
-
-        Raises:
-            OverBudget: whoever pays for the reply has used up a budget while it waited.
-        """
-        whose = {"key_id": claim.key_id, "end_user": claim.end_user}
-        exceeded = self.budgets.exceeded(connection, claim.tenant_id, now=now_ms(), **whose)
-        if exceeded is not None:
-            raise OverBudget(exceeded.message)
-        return self.build_prompt(connection, claim)
-
-    def build_prompt(self, connection: Connection, claim: Claim) -> list[prompts.Message]:
-        """The same, whoever pays."""
-        return prompts.build(connection, claim, budget=self.upstreams.prompt_tokens(claim))
 
 
 class Generation:
@@ -124,6 +85,37 @@ class Generation:
         # It may have called the model.
         self._prompt = await self._read(self._bench.build_prompt)
         await self._conclude(self._end_or_try_again(_BROKEN))
+
+    async def hand_back(self) -> bool:
+        """Puts the reply back for another worker at once, as if this one had never tried. False if it could not.
+
+        For one that was cancelled: nothing of it may run any more.
+        """
+        claim, bench, stream = self.claim, self._bench, self.stream
+        stream.flush()
+        try:
+            status = await bench.database.write(
+                moves.requeue,
+                claim,
+                outcome=AttemptOutcome.HANDED_BACK,
+                next_at=now_ms(),
+                give_back_try=True,
+                give_back_call=True,
+                usage=self.usage_so_far(),
+                sent=stream.said_in_vain(),
+                now=now_ms(),
+            )
+        except Lost:
+            # Perhaps it ended just now, and was cancelled before it could say so.
+            bench.notifier.announce(claim.conversation_id)
+            return False
+        except StorageError as error:
+            log.warning("could not hand a reply back; others will take it over: %s", error)
+            return False
+        stream.leave(status)
+        self.report.end(status, outcome=AttemptOutcome.HANDED_BACK)
+        bench.notifier.announce(claim.conversation_id)
+        return True
 
     async def _conclude(self, ending: Awaitable[ReplyStatus]) -> None:
         claim = self.claim

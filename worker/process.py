@@ -24,7 +24,6 @@ from shared.settings import Settings
 from shared.store.takeovers import Caps
 from shared.webhooks.targets import Targets
 from worker.deliveries import Deliveries
-from worker.generation import Workbench
 from worker.joint_reads import JointReads
 from worker.loop import LoopThread
 from worker.metrics_server import MetricsServer
@@ -32,6 +31,7 @@ from worker.reply_stream import Pacer
 from worker.slots import Slots
 from worker.upstreams import Upstreams
 from worker.webhook_client import WebhookClient
+from worker.workbench import Workbench
 
 
 class WorkerProcess:

@@ -18,15 +18,14 @@ from shared.clock import now_ms
 from shared.errors import StorageError
 from shared.liveness.heartbeat import Heartbeat
 from shared.messaging.doorbell import Doorbell
-from shared.reply_status import AttemptOutcome
-from shared.store import claims, moves, stops, takeovers
+from shared.store import claims, stops, takeovers
 from shared.store.claims import Claim
-from shared.store.moves import Lost
 from shared.store.prompts import Message
 from worker import metrics, partials
 from worker.claiming import Claiming, Prompts, Tasks
-from worker.generation import Generation, Workbench
+from worker.generation import Generation
 from worker.trial import Trial
+from worker.workbench import Workbench
 
 log = logging.getLogger(__name__)
 
@@ -284,32 +283,8 @@ class Slots:
         return {(running.claim.reply_id, running.claim.token): task for task, running in self._running.items()}
 
     async def _hand_back(self, generation: Generation) -> None:
-        """Puts a reply back for another worker at once, as if this one had never tried."""
-        claim, stream = generation.claim, generation.stream
-        stream.flush()
-        try:
-            status = await self._bench.database.write(
-                moves.requeue,
-                claim,
-                outcome=AttemptOutcome.HANDED_BACK,
-                next_at=now_ms(),
-                give_back_try=True,
-                give_back_call=True,
-                usage=generation.usage_so_far(),
-                sent=stream.said_in_vain(),
-                now=now_ms(),
-            )
-        except Lost:
-            # Perhaps it ended just now, and its generation was cancelled before it could say so.
-            self._bench.notifier.announce(claim.conversation_id)
-            return
-        except StorageError as error:
-            log.warning("could not hand a reply back; others will take it over: %s", error)
-            return
-        stream.leave(status)
-        generation.report.end(status, outcome=AttemptOutcome.HANDED_BACK)
-        self._doorbell.ring([claim.reply_id])
-        self._bench.notifier.announce(claim.conversation_id)
+        if await generation.hand_back():
+            self._doorbell.ring([generation.claim.reply_id])
 
 
 def _look_on(

@@ -31,9 +31,9 @@ from api.routes.documentation import (
     problems,
 )
 from api.routes.turns import accepted_turn
+from api.schemas.conversations import Turn as TurnAnswer
+from api.schemas.replies import Attempts, Reply
 from api.schemas.requests import RegenerateBody, RetryBody
-from api.schemas.responses import Attempts, Reply
-from api.schemas.responses import Turn as TurnAnswer
 from api.services import candidates, replies
 from api.services.replies import Patience
 from shared.reply_body import reply_dict

@@ -38,8 +38,8 @@ from api.routes.documentation import (
     problems,
 )
 from api.routes.streaming import STREAM, stream_answer
+from api.schemas.conversations import Conversation, ConversationPage, CreatedConversation
 from api.schemas.requests import ChangeConversationBody, CreateConversationBody, ForkBody
-from api.schemas.responses import Conversation, ConversationPage, CreatedConversation
 from api.services import conversations
 from api.services.conversations import NEWEST_MESSAGES
 from api.services.replies import Patience

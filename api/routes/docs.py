@@ -13,7 +13,7 @@ from api.answers import json_answer
 from api.json_route import JsonRoute
 from api.problems import CATALOGUE
 from api.routes.documentation import answer, problems
-from api.schemas.responses import ErrorExplanation
+from api.schemas.problems import ErrorExplanation
 from shared.errors import NotFound
 
 router = APIRouter(route_class=JsonRoute, tags=["Documentation"])

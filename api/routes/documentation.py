@@ -9,7 +9,7 @@ from fastapi.openapi.models import Example
 
 from api.errors import MEDIA_TYPE
 from api.problems import CATALOGUE
-from api.schemas.responses import ProblemAnswer
+from api.schemas.problems import ProblemAnswer
 
 _ULID = "[0-7][0-9a-hjkmnp-tv-z]{25}"
 

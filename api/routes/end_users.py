@@ -14,8 +14,8 @@ from api.dependencies import resources_of, tenant_of
 from api.json_route import JsonRoute
 from api.rendering import erasure_dict
 from api.routes.documentation import JSON_LINES, answer, problems
+from api.schemas.erasures import Erasure
 from api.schemas.requests import MAX_END_USER_CHARS
-from api.schemas.responses import Erasure
 from api.services import end_users, exports
 from shared.errors import NotFound
 

@@ -12,8 +12,8 @@ from api.answers import json_answer
 from api.dependencies import bound_conversation_of, resources_of, tenant_of
 from api.json_route import JsonRoute
 from api.routes.documentation import BODY, FEEDBACK_EXAMPLES, ReplyId, answer, problems
+from api.schemas.replies import Reply
 from api.schemas.requests import FeedbackBody
-from api.schemas.responses import Reply
 from api.services import feedback
 from shared.errors import InvalidValue
 from shared.reply_body import reply_dict

@@ -10,7 +10,7 @@ from api.answers import json_answer
 from api.dependencies import resources_of
 from api.json_route import JsonRoute
 from api.routes.documentation import answer
-from api.schemas import responses
+from api.schemas.installation import Health, Readiness
 from api.services.health import readiness
 
 router = APIRouter(route_class=JsonRoute, tags=["Health"])
@@ -20,7 +20,7 @@ def _word(is_up: bool) -> str:  # noqa: FBT001  One flag, one word.
     return "ok" if is_up else "down"
 
 
-@router.get("/healthz", summary="Alive?", responses={200: answer(responses.Health, "The process answers")})
+@router.get("/healthz", summary="Alive?", responses={200: answer(Health, "The process answers")})
 async def healthz(_request: Request) -> Response:
     """Looks at nothing else."""
     return json_answer({"status": "ok"})
@@ -30,8 +30,8 @@ async def healthz(_request: Request) -> Response:
     "/readyz",
     summary="Ready?",
     responses={
-        200: answer(responses.Readiness, "Ready, or degraded: slower without Redis or the publisher, and nothing lost"),
-        503: answer(responses.Readiness, "Unready: there is no database to write to"),
+        200: answer(Readiness, "Ready, or degraded: slower without Redis or the publisher, and nothing lost"),
+        503: answer(Readiness, "Unready: there is no database to write to"),
     },
 )
 async def readyz(request: Request) -> Response:

@@ -14,8 +14,8 @@ from api.dependencies import resources_of, tenant_of
 from api.json_route import JsonRoute
 from api.rendering import key_dict
 from api.routes.documentation import BODY, LINK, Limit, answer, problems
+from api.schemas.keys import ApiKey, ApiKeyPage, NewApiKey
 from api.schemas.requests import CreateKeyBody, RotateKeyBody
-from api.schemas.responses import ApiKey, ApiKeyPage, NewApiKey
 from api.services import keys
 from shared.store.budgets import Limits
 

@@ -14,8 +14,8 @@ from api.dependencies import IDEMPOTENCY_PARAMETER, keyed_request, resources_of,
 from api.json_route import JsonRoute
 from api.rendering import message_dict
 from api.routes.documentation import APPEND_EXAMPLES, BODY, LINK, ConversationId, Limit, answer, problems
+from api.schemas.conversations import Message, MessagePage
 from api.schemas.requests import AppendMessageBody
-from api.schemas.responses import Message, MessagePage
 from api.services import messages
 from shared.store.turns import Said
 

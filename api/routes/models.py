@@ -10,7 +10,7 @@ from api.answers import json_answer
 from api.dependencies import resources_of
 from api.json_route import JsonRoute
 from api.routes.documentation import answer, problems
-from api.schemas.responses import OfferedModels
+from api.schemas.installation import OfferedModels
 
 router = APIRouter(route_class=JsonRoute, tags=["Models"])
 

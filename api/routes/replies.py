@@ -16,7 +16,7 @@ from api.live.streams import ReplyStream
 from api.rendering import is_live
 from api.routes.documentation import ETAG, LINK, NOT_MODIFIED, RETRY, Limit, ReplyId, answer, problems
 from api.routes.streaming import LAST_EVENT_PARAMETER, STREAM, AfterEvent, reply_cursor_of, stream_answer
-from api.schemas.responses import Reply, ReplyPage
+from api.schemas.replies import Reply, ReplyPage
 from api.services import replies
 from api.services.replies import Patience
 from shared.errors import InvalidValue

@@ -12,8 +12,8 @@ from api.answers import json_answer
 from api.dependencies import identity_of, resources_of
 from api.json_route import JsonRoute
 from api.routes.documentation import BODY, ConversationId, answer, problems
+from api.schemas.keys import NewConversationToken
 from api.schemas.requests import CreateTokenBody
-from api.schemas.responses import NewConversationToken
 from api.services import conversations
 from shared.clock import now_ms
 from shared.conversation_tokens import ConversationToken

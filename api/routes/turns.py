@@ -44,8 +44,8 @@ from api.routes.streaming import (
     turn_cursors_of,
     wants_events,
 )
+from api.schemas.conversations import Turn as TurnAnswer
 from api.schemas.requests import AskBody
-from api.schemas.responses import Turn as TurnAnswer
 from api.services import replies
 from api.services.replies import Patience
 from shared.store.turns import Turn

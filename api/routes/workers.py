@@ -11,7 +11,7 @@ from api.dependencies import resources_of
 from api.json_route import JsonRoute
 from api.rendering import process_dict
 from api.routes.documentation import answer, problems
-from api.schemas.responses import WorkerProcesses
+from api.schemas.installation import WorkerProcesses
 from api.services import workers
 
 router = APIRouter(route_class=JsonRoute, tags=["Health"])

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from api.schemas.answers import Instant
 from api.schemas.requests import MAX_BUDGET_TOKENS
-from api.schemas.responses import Instant
 
 Tokens = Annotated[int, Field(ge=0, le=MAX_BUDGET_TOKENS)]
 

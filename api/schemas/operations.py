@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from api.schemas.responses import Attempt, Instant, Queue, ReplyFailure
+from api.schemas.answers import Answer, Instant
+from api.schemas.replies import Attempt, Queue, ReplyFailure
 from api.schemas.usage import RepliesByEnd
 from shared.reply_status import ReplyError, ReplyStatus, StopRequest
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class WaitingFor(_Answer):
+class WaitingFor(Answer):
     """How many queued replies wait for what."""
 
     worker: int
@@ -21,7 +18,7 @@ class WaitingFor(_Answer):
     retry: int = Field(description="For the time of their next try.")
 
 
-class LiveCounts(_Answer):
+class LiveCounts(Answer):
     """How many replies are being answered, and what the others wait for."""
 
     in_progress: int
@@ -29,14 +26,14 @@ class LiveCounts(_Answer):
     waiting_for: WaitingFor
 
 
-class InstallationCounts(_Answer):
+class InstallationCounts(Answer):
     """The same of all tenants together."""
 
     queued: int
     in_progress: int
 
 
-class ListedReply(_Answer):
+class ListedReply(Answer):
     """A reply without what is said in it."""
 
     id: str
@@ -61,14 +58,14 @@ class FailedReply(ListedReply):
     attempts: list[Attempt]
 
 
-class Spread(_Answer):
+class Spread(Answer):
     """Half of them took no longer than `p50`, 95 of 100 no longer than `p95`."""
 
     p50: float
     p95: float
 
 
-class Figures(_Answer):
+class Figures(Answer):
     """What happened in some time. Durations are null where there was none to measure."""
 
     accepted: int
@@ -88,7 +85,7 @@ class Minute(Figures):
     at: Instant = Field(description="Its beginning.")
 
 
-class OperationsAnswer(_Answer):
+class OperationsAnswer(Answer):
     """What is under way, and how it went."""
 
     queue: LiveCounts

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from api.schemas.answers import Answer
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class RepliesByEnd(_Answer):
+class RepliesByEnd(Answer):
     """How many replies ended so. One that is tried again on request ends once more."""
 
     completed: int
@@ -20,7 +18,7 @@ class RepliesByEnd(_Answer):
     cancelled: int
 
 
-class UsageSum(_Answer):
+class UsageSum(Answer):
     """What was used in one group. The group is named by the fields of `by`; null where there is none."""
 
     day: str | None = Field(None, examples=["2026-01-31"], description="In UTC.")
@@ -35,7 +33,7 @@ class UsageSum(_Answer):
     estimated_tokens: int = Field(description="The part of `total_tokens` that the model did not count itself.")
 
 
-class UsagePage(_Answer):
+class UsagePage(Answer):
     """Sums, in the order of their groups."""
 
     from_: str = Field(alias="from", description="The first day.", examples=["2026-01-01"])

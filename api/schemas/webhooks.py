@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.schemas.answers import Answer, Instant, Page
 from api.schemas.requests import MAX_OVERLAP_SECONDS, Finite
-from api.schemas.responses import Instant
 from shared.webhooks.delivery_status import DeliveryStatus, DisabledBecause
 from shared.webhooks.events import DEFAULT_EVENTS, WebhookEvent
 from shared.webhooks.targets import MAX_URL_CHARS
@@ -56,16 +56,7 @@ class RotateSecretBody(_Body):
     overlap_seconds: Annotated[Finite, Field(ge=0, le=MAX_OVERLAP_SECONDS)] = 86_400
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Page(_Answer):
-    next_cursor: str | None
-    has_more: bool
-
-
-class Webhook(_Answer):
+class Webhook(Answer):
     """Who is told of the ends of replies."""
 
     id: str
@@ -87,20 +78,20 @@ class NewWebhook(Webhook):
     secret: str = Field(description="`whsec_…`, with which the receiver verifies signatures.")
 
 
-class WebhookPage(_Page):
+class WebhookPage(Page):
     """A page of webhooks, newest first."""
 
     data: list[Webhook]
 
 
-class DeliveryResponse(_Answer):
+class DeliveryResponse(Answer):
     """What the receiver answered last."""
 
     status: int
     body: str = Field(description="The beginning of it.")
 
 
-class Delivery(_Answer):
+class Delivery(Answer):
     """One thing that a webhook is told."""
 
     id: str = Field(description="The `webhook-id` header, the same for every try.")
@@ -124,7 +115,7 @@ class SentDelivery(Delivery):
     payload: dict[str, Any]
 
 
-class DeliveryPage(_Page):
+class DeliveryPage(Page):
     """A page of deliveries, newest first."""
 
     data: list[Delivery]

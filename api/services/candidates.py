@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 from starlette.types import Receive
@@ -144,23 +144,28 @@ async def retry(
         return made
 
     await resources.admission.refresh()
-    made = await write_once(
-        resources.database,
-        keyed,
-        Making(
-            "reply",
-            make=make,
-            id_of=lambda row: f"{row['conversation_id']}/{row['id']}",
-            find=lambda connection, found: reading.reply(connection, tenant_id, found.rpartition("/")[2]),
-        ),
-    )
+    made = await write_once(resources.database, keyed, _making_reply(tenant_id, make))
     if made.is_new:
-        row = made.result
-        event = reply_events.moved(reply_id, Cursor(row["token"], 0), ReplyStatus(row["status"]))
-        resources.notifier.tell_event(row["conversation_id"], event)
-        ring(resources, [row], by="retry")
-        resources.announce(made.result["conversation_id"])
+        _tell_retried(resources, made.result)
     return made.result
+
+
+def _making_reply(tenant_id: str, make: Callable[[Connection], Row]) -> Making[Row]:
+    """A request that a reply comes of. It is found again by its conversation and its id."""
+    return Making(
+        "reply",
+        make=make,
+        id_of=lambda row: f"{row['conversation_id']}/{row['id']}",
+        find=lambda connection, found: reading.reply(connection, tenant_id, found.rpartition("/")[2]),
+    )
+
+
+def _tell_retried(resources: Resources, row: Row) -> None:
+    """Whoever listens hears that it is queued again, and a worker that it is due."""
+    event = reply_events.moved(row["id"], Cursor(row["token"], 0), ReplyStatus(row["status"]))
+    resources.notifier.tell_event(row["conversation_id"], event)
+    ring(resources, [row], by="retry")
+    resources.announce(row["conversation_id"])
 
 
 async def select(resources: Resources, tenant_id: str, reply_id: str) -> Row:

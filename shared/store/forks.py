@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
 from shared.database.models import conversations, is_live, messages, replies
 from shared.errors import InvalidValue, NotFound
@@ -40,21 +40,8 @@ def fork(
         NotFound: the tenant has no such conversation.
         InvalidValue: it has not so many turns, or too many messages to be copied.
     """
-    # Locked against a new turn, so that what is copied is of one moment.
-    row = connection.execute(
-        select(conversations)
-        .where(conversations.c.tenant_id == tenant_id, conversations.c.id == conversation_id)
-        .with_for_update()
-    ).one_or_none()
-    if row is None:
-        raise NotFound("There is no such conversation.")
-    last = row.next_turn - 1
-    if up_to_turn is not None and up_to_turn > last:
-        raise InvalidValue(f"The conversation's last turn is {last}.", pointer="#/up_to_turn")
-    up_to = last if up_to_turn is None else up_to_turn
-    copied = (messages.c.conversation_id == conversation_id) & (messages.c.turn <= up_to)
-    if connection.execute(select(func.count()).select_from(messages).where(copied)).scalar_one() > MAX_MESSAGES:
-        raise InvalidValue(f"More than {MAX_MESSAGES} messages cannot be copied.", pointer="#/up_to_turn")
+    row = _locked(connection, tenant_id, conversation_id)
+    up_to = _last_copied(connection, row, up_to_turn)
     new_id = new_conversation_id()
     kept = {name: value for name, value in row._mapping.items() if name not in _OWN}  # noqa: SLF001  public, says the manual
     connection.execute(
@@ -72,6 +59,30 @@ def fork(
     _copy_messages(connection, conversation_id, new_id, up_to=up_to, reply_ids=new_ids)
     _settle(connection, conversation_id, new_id)
     return new_id
+
+
+def _locked(connection: Connection, tenant_id: str, conversation_id: str) -> Row[Any]:
+    """The conversation, locked against a new turn, so that what is copied is of one moment."""
+    row = connection.execute(
+        select(conversations)
+        .where(conversations.c.tenant_id == tenant_id, conversations.c.id == conversation_id)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise NotFound("There is no such conversation.")
+    return row
+
+
+def _last_copied(connection: Connection, row: Row[Any], up_to_turn: int | None) -> int:
+    """The turn up to which the conversation is copied, once it is known that so much can be."""
+    last: int = row.next_turn - 1
+    if up_to_turn is not None and up_to_turn > last:
+        raise InvalidValue(f"The conversation's last turn is {last}.", pointer="#/up_to_turn")
+    up_to = last if up_to_turn is None else up_to_turn
+    copied = (messages.c.conversation_id == row.id) & (messages.c.turn <= up_to)
+    if connection.execute(select(func.count()).select_from(messages).where(copied)).scalar_one() > MAX_MESSAGES:
+        raise InvalidValue(f"More than {MAX_MESSAGES} messages cannot be copied.", pointer="#/up_to_turn")
+    return up_to
 
 
 def _settle(connection: Connection, source: str, target: str) -> None:

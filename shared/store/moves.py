@@ -242,22 +242,8 @@ def end(
     held = {"reply_id": claim.reply_id, "held_token": claim.token}
     if claim.becomes_selected and ending.status is ReplyStatus.COMPLETED:
         _YIELD_PLACE.run(connection, {**held, "of_conversation": claim.conversation_id, "of_turn": claim.turn})
-    row = _FINISH.one_or_none(
-        connection,
-        {
-            **held,
-            "new_status": ending.status,
-            "new_incomplete_reason": ending.incomplete_reason,
-            "completes": ending.status is ReplyStatus.COMPLETED,
-            "fencing": int(outcome is not None),
-            "new_cursor": sent.cursor,
-            "new_content": ending.content or None,
-            "kept_text": None if ending.status in _WITH_MESSAGE else ending.content or None,
-            **_error_columns(ending.failure),
-            **attempt_rows.usage_columns(ending.usage),
-            "now": now,
-        },
-    )
+    fencing = int(outcome is not None)
+    row = _FINISH.one_or_none(connection, {**held, "fencing": fencing, **_ended(ending, sent), "now": now})
     if row is None:
         raise Lost(claim.reply_id)
     status = ReplyStatus(row.status)
@@ -280,6 +266,20 @@ def end(
         endings.call_next_turn(connection, claim.conversation_id)
     endings.tell(connection, row, now=now)
     return status
+
+
+def _ended(ending: Ending, sent: Sent) -> Mapping[str, Any]:
+    """What the row of a reply that ends so is told."""
+    return {
+        "new_status": ending.status,
+        "new_incomplete_reason": ending.incomplete_reason,
+        "completes": ending.status is ReplyStatus.COMPLETED,
+        "new_cursor": sent.cursor,
+        "new_content": ending.content or None,
+        "kept_text": None if ending.status in _WITH_MESSAGE else ending.content or None,
+        **_error_columns(ending.failure),
+        **attempt_rows.usage_columns(ending.usage),
+    }
 
 
 def _error_columns(failure: Failure | None) -> Mapping[str, Any]:

@@ -9,8 +9,11 @@ import pytest
 from pydantic import BaseModel
 
 from api.problems import CATALOGUE
-from api.schemas import responses
+from api.schemas.conversations import Conversation, ConversationPage, CreatedConversation, Message, MessagePage, Turn
+from api.schemas.installation import Health, OfferedModels, Readiness
 from api.schemas.operations import OperationsAnswer
+from api.schemas.problems import ErrorExplanation, ProblemAnswer
+from api.schemas.replies import Attempts, Reply, ReplyPage
 from tests.integration.api.gateway import Gateway, PlayedWorker
 
 pytestmark = pytest.mark.anyio
@@ -130,25 +133,25 @@ async def test_answers_are_as_documented(gateway: Gateway, worker: PlayedWorker)
     )
     path = f"/conversations/{conversation_id}/"
     expected: list[tuple[type[BaseModel], Any]] = [
-        (responses.CreatedConversation, created.json()),
-        (responses.Turn, turn),
-        (responses.Message, appended.json()),
-        (responses.Conversation, await gateway.get(path)),
-        (responses.ConversationPage, await gateway.get("/conversations/")),
-        (responses.MessagePage, await gateway.get(f"{path}messages/")),
-        (responses.Turn, await gateway.get(f"{path}turns/1/")),
-        (responses.ReplyPage, await gateway.get("/replies/")),
-        (responses.Reply, await gateway.get(f"/replies/{turn['replies'][0]['id']}/")),
-        (responses.Attempts, await gateway.get(f"/replies/{first.reply_id}/attempts/")),
-        (responses.Attempts, await gateway.get(f"/replies/{second.reply_id}/attempts/")),
-        (responses.Attempts, await gateway.get(f"/replies/{third.reply_id}/attempts/")),
-        (responses.OfferedModels, await gateway.get("/models/")),
+        (CreatedConversation, created.json()),
+        (Turn, turn),
+        (Message, appended.json()),
+        (Conversation, await gateway.get(path)),
+        (ConversationPage, await gateway.get("/conversations/")),
+        (MessagePage, await gateway.get(f"{path}messages/")),
+        (Turn, await gateway.get(f"{path}turns/1/")),
+        (ReplyPage, await gateway.get("/replies/")),
+        (Reply, await gateway.get(f"/replies/{turn['replies'][0]['id']}/")),
+        (Attempts, await gateway.get(f"/replies/{first.reply_id}/attempts/")),
+        (Attempts, await gateway.get(f"/replies/{second.reply_id}/attempts/")),
+        (Attempts, await gateway.get(f"/replies/{third.reply_id}/attempts/")),
+        (OfferedModels, await gateway.get("/models/")),
         (OperationsAnswer, await gateway.get("/operations/")),
-        (responses.Health, await gateway.get("/healthz")),
-        (responses.Readiness, await gateway.get("/readyz")),
-        (responses.ErrorExplanation, await gateway.get("/errors/not_found")),
-        (responses.ProblemAnswer, (await gateway.client.get("/nope")).json()),
-        (responses.ProblemAnswer, (await gateway.client.get("/replies/?limit=0")).json()),
+        (Health, await gateway.get("/healthz")),
+        (Readiness, await gateway.get("/readyz")),
+        (ErrorExplanation, await gateway.get("/errors/not_found")),
+        (ProblemAnswer, (await gateway.client.get("/nope")).json()),
+        (ProblemAnswer, (await gateway.client.get("/replies/?limit=0")).json()),
     ]
     for model, content in expected:
         model.model_validate(content)

@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from api.schemas.replies import Reply
 from api.schemas.requests import MAX_COMMENT_CHARS
-from api.schemas.responses import Reply
 from tests.integration.api.gateway import LONG_SECONDS, Gateway, PlayedWorker, still_waits
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.routes.conversations import MAX_QUERY_CHARS, MAX_QUERY_WORDS
-from api.schemas.responses import ConversationPage
+from api.schemas.conversations import ConversationPage
 from shared.database.access import Database
 from shared.search_indexer import index_all
 from shared.store import search_index
