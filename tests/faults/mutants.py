@@ -105,14 +105,14 @@ OTHERS = [
         "moves",
         "if claim.becomes_selected and ending.status is ReplyStatus.COMPLETED:",
         "if not claim.becomes_selected and claim.becomes_selected:",
-        seen_by=f"{STORE_TESTS}/test_candidates.py",
+        seen_by=f"{STORE_TESTS}/test_regenerations.py",
     ),
     Mutant(
         "a regeneration under way overrules a choice",
         "candidates",
         'connection.execute(_KEEP_CHOICE, {**turn, "reply_id": reply_id})',
         "pass",
-        seen_by=f"{STORE_TESTS}/test_candidates.py",
+        seen_by=f"{STORE_TESTS}/test_choices.py",
     ),
     _without(
         "a claim does not look at the deadline",
@@ -162,8 +162,9 @@ OTHERS = [
     Mutant(
         "a claim is not a change",
         "claims",
-        "    conversation_rows.bump(connection, conversation_ids)\n",
-        "",
+        "conversation_rows.bump(connection, {row.conversation_id for row in found})",
+        "connection.execute(conversations.select().where("
+        "conversations.c.id.in_({row.conversation_id for row in found})))",
         seen_by=f"{STORE_TESTS}/test_claims.py",
     ),
     Mutant(
@@ -206,8 +207,8 @@ OF_LOCKS = [
     Mutant(
         "a claim waits for others",
         "claims",
-        "skip_locked=True, of=[conversations, replies]",
-        "of=[conversations, replies]",
+        "skip_locked=True, key_share=True, of=[conversations, replies]",
+        "key_share=True, of=[conversations, replies]",
         seen_by=f"{STORE_TESTS}/test_claims_at_once.py",
         is_met=False,
     ),

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from shared.database.access import Database
 from tests.fixtures.valkey import Valkey
 from tests.integration.api.gateway import Gateway, PlayedWorker, running_gateway
+from tests.integration.api.key_making import Keys
 from tests.integration.api.streaming import ServedGateway, StreamingWorker, serving_gateway, streaming_worker
 
 
@@ -67,3 +68,17 @@ async def speaking(database: Database, shared_valkey: Valkey) -> AsyncIterator[S
     """A worker beside them that says what the test lets it say."""
     async with streaming_worker(database, shared_valkey.client_url) as worker:
         yield worker
+
+
+@pytest.fixture
+def keys(database: Database) -> Keys:
+    return Keys(database)
+
+
+@pytest.fixture
+async def locked(environment: pytest.MonkeyPatch, keys: Keys) -> AsyncIterator[Gateway]:
+    """A gateway that asks for keys; somebody has one."""
+    await keys.make("somebody")
+    environment.setenv("ASYNCCHAT_AUTH", "keys")
+    async with running_gateway() as running:
+        yield running

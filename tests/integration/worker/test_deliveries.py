@@ -4,125 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from openai import OpenAI
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection
 from standardwebhooks import Webhook
 
 from cli.ports import free_port
 from shared.clock import now_ms
 from shared.database.access import Database
-from shared.database.models import DEFAULT_TENANT, webhook_deliveries, webhook_endpoints
-from shared.ids import new_webhook_id
+from shared.database.models import DEFAULT_TENANT
 from shared.store import delivery_claims
 from shared.store import webhook_deliveries as delivery_rows
-from shared.store import webhook_endpoints as endpoint_rows
-from shared.webhooks.events import DEFAULT_EVENTS
-from shared.webhooks.signature import new_secret
-from shared.webhooks.targets import AddressInfo, Targets
 from tests.fixtures.chats import Chats
 from tests.fixtures.demo_process import DemoProcess
 from tests.fixtures.pages import programs
 from tests.fixtures.receiver import OK, Behaviour, answers, floods, hangs, receiver, resets, sends
 from tests.fixtures.waiting import until
 from tests.fixtures.workers import running_worker
+from tests.integration.worker.hooks import HOME, NO_MODEL, Hooks
 from worker import deliveries, webhook_client
 
 pytestmark = pytest.mark.anyio
 
-HOME = "127.0.0.0/8,::1/128"
+
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
-# Nobody is asked for an answer in most of these.
-NO_MODEL = "http://127.0.0.1:1/v1"
-
-
-class Hooks:
-    """Endpoints and deliveries, put there and looked at by the store's own functions."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def listen(self, url: str, *events: str) -> dict[str, Any]:
-        """An endpoint."""
-        row = {
-            "id": new_webhook_id(),
-            "tenant_id": DEFAULT_TENANT,
-            "url": url,
-            "events": list(events or DEFAULT_EVENTS),
-            "secret": new_secret(),
-            "enabled": True,
-            "created_at": now_ms(),
-            "updated_at": now_ms(),
-        }
-        await self._database.write(endpoint_rows.add, row)
-        return row
-
-    async def add(self, endpoint: dict[str, Any], *, event: str = "reply.completed") -> str:
-        """A delivery that is due."""
-
-        def make(connection: Connection) -> str:
-            delivery_id = delivery_rows.add_test(connection, DEFAULT_TENANT, endpoint["id"], now=now_ms())
-            connection.execute(
-                webhook_deliveries.update().where(webhook_deliveries.c.id == delivery_id).values(event=event)
-            )
-            return delivery_id
-
-        return await self._database.write(make)
-
-    async def delivery(self, delivery_id: str) -> RowMapping:
-        """As it is stored."""
-        found = await self._database.read(delivery_rows.get, DEFAULT_TENANT, delivery_id)
-        assert found is not None
-        return found
-
-    async def endpoint(self, endpoint: dict[str, Any]) -> RowMapping:
-        """As it is stored."""
-
-        def read(connection: Connection) -> RowMapping:
-            query = select(webhook_endpoints).where(webhook_endpoints.c.id == endpoint["id"])
-            return connection.execute(query).mappings().one()
-
-        return await self._database.read(read)
-
-    async def until(self, delivery_id: str, is_so: Callable[[RowMapping], object]) -> RowMapping:
-        """The delivery, once it is so."""
-
-        async def look() -> RowMapping | None:
-            row = await self.delivery(delivery_id)
-            return row if is_so(row) else None
-
-        found = await until(look)
-        assert found is not None
-        return found
-
-    async def until_ended(self, delivery_id: str) -> RowMapping:
-        """The delivery, once nobody tries it any more."""
-        return await self.until(delivery_id, lambda row: row["ended_at"] is not None)
-
-
-@pytest.fixture
-def hooks(database: Database) -> Hooks:
-    return Hooks(database)
-
-
-@pytest.fixture
-def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fails has failed."""
-    monkeypatch.setattr(deliveries, "PAUSES_SECONDS", ())
-
-
-@pytest.fixture
-def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fails is tried again after a moment, three times."""
-    monkeypatch.setattr(deliveries, "PAUSES_SECONDS", (0.01, 0.01, 0.01))
 
 
 async def test_whoever_listens_is_told_of_an_answer_at_once_and_can_tell_that_it_is_ours(
@@ -309,100 +219,3 @@ async def listens(port: int) -> bool:
         return False
     writer.close()
     return True
-
-
-# --- where it may not go ---
-
-
-@pytest.mark.usefixtures("one_try")
-@pytest.mark.parametrize(
-    "form",
-    [
-        *("http://localhost:{port}/", "https://localhost:{port}/", "https://127.0.0.1:{port}/", "http://127.1:{port}/"),
-        *("https://2130706433:{port}/", "https://0x7f000001:{port}/", "https://[::ffff:127.0.0.1]:{port}/"),
-        *("https://user@127.0.0.1:{port}/", "gopher://127.0.0.1:{port}/", "file:///etc/passwd"),
-    ],
-)
-async def test_an_address_of_this_machine_is_not_called_however_it_came_to_be_stored(
-    form: str, database_url: str, hooks: Hooks
-) -> None:
-    async with receiver() as there:
-        delivery_id = await hooks.add(await hooks.listen(form.format(port=there.port)))
-        with running_worker(database_url, base_url=NO_MODEL):
-            row = await hooks.until_ended(delivery_id)
-    assert (row["status"], row["response_status"]) == ("failed", None)
-    assert row["error"].startswith(("The host", "The URL"))
-    assert there.connections == 0
-
-
-@pytest.mark.usefixtures("one_try")
-async def test_what_is_connected_to_is_checked_whatever_the_name_meant_before(
-    database_url: str, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As with a name that is a public address when it is checked, and another one a moment later."""
-
-    async def rebound(_self: Targets, _host: str, port: int) -> list[AddressInfo]:
-        loop = asyncio.get_running_loop()
-        return await loop.getaddrinfo("127.0.0.1", port)
-
-    monkeypatch.setattr(Targets, "resolve", rebound)
-    async with receiver() as there:
-        delivery_id = await hooks.add(await hooks.listen(f"https://receiver.example:{there.port}/"))
-        with running_worker(database_url, base_url=NO_MODEL):
-            row = await hooks.until_ended(delivery_id)
-    assert "not on the public internet" in row["error"]
-    assert there.connections == 0
-
-
-@pytest.mark.usefixtures("one_try")
-async def test_no_proxy_of_the_environment_is_asked(
-    database_url: str, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with receiver() as proxy, receiver() as there:
-        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        delivery_id = await hooks.add(await hooks.listen(there.url))
-        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
-            row = await hooks.until_ended(delivery_id)
-    assert (row["status"], proxy.connections) == ("delivered", 0)
-
-
-def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
-    """A server's context, with a certificate for that name which nobody has signed."""
-    key, pem = folder / "key.pem", folder / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "1", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(pem)], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem, key)
-    return context, pem
-
-
-@pytest.mark.usefixtures("one_try")
-@pytest.mark.parametrize(
-    ("name", "is_trusted", "error"),
-    [
-        ("localhost", True, None),
-        ("localhost", False, "The certificate of the receiver is not valid for its name."),
-        ("other.example", True, "The certificate of the receiver is not valid for its name."),
-    ],
-)
-async def test_a_certificate_must_be_signed_and_of_that_name(
-    name: str,
-    *,
-    is_trusted: bool,
-    error: str | None,
-    database_url: str,
-    hooks: Hooks,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    context, pem = certificate(tmp_path, name)
-    if is_trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-    async with receiver(tls=context) as there:
-        delivery_id = await hooks.add(await hooks.listen(there.url))
-        with running_worker(database_url, base_url=NO_MODEL, webhook_networks=HOME):
-            row = await hooks.until_ended(delivery_id)
-    assert row["error"] == error
-    assert len(there.heard) == (0 if error else 1)

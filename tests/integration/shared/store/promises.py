@@ -24,8 +24,8 @@ from shared.database.models import (
 )
 from shared.reply_status import LIVE, TERMINAL, IncompleteReason, ReplyStatus, StopRequest
 from tests.integration.shared.rows import CAPS
+from tests.integration.shared.store.states import STOPPED
 
-STOPPED = {StopRequest.CANCEL: ReplyStatus.CANCELLED, StopRequest.INTERRUPT: ReplyStatus.INCOMPLETE}
 WITH_TEXT = frozenset({ReplyStatus.COMPLETED, ReplyStatus.INCOMPLETE})
 # By how much a move may raise the token: only the worker that holds a reply ends it without a new one.
 _TOKENS = {

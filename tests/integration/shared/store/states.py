@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from shared.database.models import DEFAULT_TENANT, replies
 from shared.ending import Ending, Failure
-from shared.reply_status import AttemptOutcome, ReplyError, ReplyStatus
+from shared.reply_status import AttemptOutcome, ReplyError, ReplyStatus, StopRequest
 from shared.store import moves, stops
 from shared.store.claims import Claim
 from tests.integration.shared.rows import COMPLETED, CUT_SHORT, NOW, Tables
 
 FAILED = Ending(ReplyStatus.FAILED, "Half a tho", failure=Failure(ReplyError.UPSTREAM_ERROR, "No.", retryable=True))
+# How a reply ends that was asked to stop so.
+STOPPED = {StopRequest.CANCEL: ReplyStatus.CANCELLED, StopRequest.INTERRUPT: ReplyStatus.INCOMPLETE}
 
 
 def queued(tables: Tables) -> str:

@@ -13,8 +13,8 @@ from shared.store import takeovers, workers
 from shared.store.moves import Lost
 from shared.store.takeovers import CLOCK_STEP_MS
 from tests.integration.shared.rows import CAPS
-from tests.integration.shared.store.promises import STOPPED
 from tests.integration.shared.store.scene import HOUR, START
+from tests.integration.shared.store.states import STOPPED
 from tests.integration.shared.store.worker_rules import NUMBER, WorkerRules
 
 

@@ -14,10 +14,10 @@ from shared.store import erasures, moves
 from shared.store.claims import Claim
 from shared.store.moves import Lost
 from tests.integration.shared.rows import COMPLETED, CUT_SHORT, NOW, USAGE, Tables
+from tests.integration.shared.store.states import STOPPED
 
 FAILURE = Failure(ReplyError.UPSTREAM_ERROR, "The model said no.", retryable=True)
 FAILED = Ending(ReplyStatus.FAILED, "Half a tho", USAGE, failure=FAILURE)
-STOPPED = {StopRequest.CANCEL: ReplyStatus.CANCELLED, StopRequest.INTERRUPT: ReplyStatus.INCOMPLETE}
 
 
 @pytest.fixture

@@ -13,20 +13,12 @@ from shared.store import claims, erasures, moves, stops
 from shared.store.claims import Claim
 from shared.store.stops import Stopped
 from tests.integration.shared.rows import COMPLETED, CUT_SHORT, NOW, Tables
+from tests.integration.shared.store.states import STOPPED
 
-STOPPED = {StopRequest.CANCEL: ReplyStatus.CANCELLED, StopRequest.INTERRUPT: ReplyStatus.INCOMPLETE}
 FAILED = Ending(
     ReplyStatus.FAILED, "Half a tho", failure=Failure(ReplyError.UPSTREAM_ERROR, "The model said no.", retryable=True)
 )
 LATER = NOW + 5
-
-
-@pytest.fixture
-def claim(tables: Tables) -> Claim:
-    """A reply that worker_a holds, with a beginning of its answer."""
-    claim = tables.running()
-    tables(moves.save_partial, claim, "The an")
-    return claim
 
 
 def cancel(tables: Tables, reply_id: str) -> Stopped:

@@ -14,8 +14,8 @@ from shared.store import claims, moves
 from shared.store.claims import ProcessGone
 from shared.store.moves import Lost
 from tests.integration.shared.rows import CAPS
-from tests.integration.shared.store.promises import STOPPED
 from tests.integration.shared.store.scene import Hold, Scene
+from tests.integration.shared.store.states import STOPPED
 
 NUMBER = st.integers(0, 63)
 FAILURE = Failure(ReplyError.UPSTREAM_ERROR, "No.", retryable=True)

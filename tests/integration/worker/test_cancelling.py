@@ -1,131 +1,29 @@
-"""A worker that is asked to stop what it does: what ends, what is kept, and who pays for what."""
+"""A worker that is asked to cancel a reply: what ends, what is kept, and who pays for what."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Sized
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
-from shared.clock import now_ms
-from shared.database.access import Database
-from shared.database.models import DEFAULT_TENANT
 from shared.liveness import heartbeat
-from shared.messaging.notices import CHANNEL_PREFIX, STOPS
-from shared.messaging.reply_events import log_key
-from shared.reply_status import OnBusy, ReplyStatus
-from shared.store import candidates, stops, turns
-from shared.store.turns import Ask
+from shared.reply_status import ReplyStatus
 from tests.fixtures.chats import Chats
 from tests.fixtures.demo_counts import client_disconnects, open_streams
 from tests.fixtures.demo_process import DemoProcess
-from tests.fixtures.raw_model import chunk, head, raw_model, refusal
+from tests.fixtures.raw_model import raw_model, refusal
 from tests.fixtures.valkey import Valkey
 from tests.fixtures.waiting import until
 from tests.fixtures.workers import BELL, running_worker
-from worker import slots
+from tests.integration.worker.asking import NEVER, Asking, counted, first_words, until_called, until_left
 from worker.model_client import ModelRequest, OpenAIModelClient
 from worker.process import WorkerProcess
 
 pytestmark = pytest.mark.anyio
-
-NEVER = 3600.0
-
-
-@pytest.fixture
-def no_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker does not look by itself while the test runs."""
-    monkeypatch.setattr(slots, "TICK_SECONDS", NEVER)
-
-
-@pytest.fixture
-def no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker does not look at what it holds: only the word of somebody can stop it."""
-    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", NEVER)
-
-
-@pytest.fixture
-def quick_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has come is stored almost at once, so that a test can see it."""
-    monkeypatch.setattr(slots, "TICK_SECONDS", 0.02)
-
-
-class Asking:
-    """What a gateway does to stop replies: a write, and then a word to the workers."""
-
-    def __init__(self, database: Database, redis: Redis) -> None:
-        self._database = database
-        self._redis = redis
-
-    async def until_heard(self) -> None:
-        """Returns when a worker listens."""
-
-        async def listens() -> bool:
-            ((_, listeners),) = await self._redis.pubsub_numsub(CHANNEL_PREFIX + STOPS)
-            return bool(listeners)
-
-        await until(listens)
-
-    async def cancel(self, reply_id: str, *, tells: bool = True) -> None:
-        """Stops one reply."""
-        stopped = await self._database.write(stops.cancel, DEFAULT_TENANT, reply_id, now=now_ms())
-        if tells:
-            await self.tell(*stopped.running)
-
-    async def interrupt(self, running: str, content: str, *, model: str = "any") -> str:
-        """Asks something, in the conversation of a running reply, that will not wait for it. Returns the reply's id."""
-        conversation_id = (await Chats(self._database).reply(running))["conversation_id"]
-        asked = Ask(content, 1, model, model, 60_000, OnBusy.INTERRUPT)
-        turn = await self._database.write(turns.ask, DEFAULT_TENANT, conversation_id, asked=asked, now=now_ms())
-        await self.tell(running)
-        return str(turn.replies[0]["id"])
-
-    async def retry(self, reply_id: str) -> None:
-        """Another try."""
-        await self._database.write(candidates.retry, DEFAULT_TENANT, reply_id, deadline_ms=60_000, now=now_ms())
-
-    async def tell(self, *reply_ids: str) -> None:
-        """The word alone."""
-        for reply_id in reply_ids:
-            await self._redis.publish(CHANNEL_PREFIX + STOPS, reply_id)
-
-
-@pytest.fixture
-async def asking(database: Database, shared_valkey: Valkey) -> AsyncIterator[Asking]:
-    async with Redis.from_url(shared_valkey.client_url) as redis:
-        yield Asking(database, redis)
-
-
-async def first_words(chats: Chats, reply_id: str) -> str:
-    """The text so far, once there is any; a model that stalls says no more."""
-
-    async def text() -> str:
-        return str((await chats.reply(reply_id))["content"])
-
-    return await until(text)
-
-
-async def until_called(demo: DemoProcess) -> None:
-    async def is_called() -> bool:
-        return await open_streams(demo) > 0
-
-    await until(is_called)
-
-
-async def until_left(demo: DemoProcess, before: int) -> None:
-    """Returns when the model has noticed that one more client hung up."""
-
-    async def has_left() -> bool:
-        return await client_disconnects(demo) == before + 1 and await open_streams(demo) == 0
-
-    await until(has_left)
-
-
-# --- cancel ---
 
 
 @pytest.mark.usefixtures("no_beat", "quick_tick")
@@ -318,10 +216,6 @@ async def test_a_call_that_is_slow_to_end_is_asked_once(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-async def counted(items: Sized, count: int) -> bool:
-    return len(items) == count
-
-
 async def three_beats(process: WorkerProcess) -> None:
     """Returns when the worker has beaten three times more."""
     beaten = process._heartbeat
@@ -348,91 +242,3 @@ async def test_a_worker_that_drains_still_stops_what_it_is_asked_to(
         await asking.cancel(reply_id)
         reply = await chats.until_ended(reply_id)
     assert (reply["status"], reply["attempt"]) == (ReplyStatus.CANCELLED, 1)
-
-
-# --- interrupt ---
-
-
-@pytest.mark.usefixtures("no_beat", "quick_tick")
-async def test_an_interrupted_text_is_kept_and_the_next_turn_follows_from_it_at_once(
-    database_url: str, chats: Chats, asking: Asking, shared_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    conversation = await chats.start()
-    (first,) = await chats.ask(conversation, "Hello", model="any")
-    async with raw_model(head(), chunk("Hello, A"), holds=True) as model:
-        with running_worker(database_url, base_url=model.base_url, redis_url=shared_valkey.url):
-            await asking.until_heard()
-            text = await first_words(chats, first)
-            # From here on only the end of the first can bring the second.
-            monkeypatch.setattr(slots, "TICK_SECONDS", NEVER)
-            second = await asking.interrupt(first, "Wait")
-            await until(lambda: counted(model.requests, 2))
-            reply = await chats.reply(first)
-            assert (await chats.reply(second))["status"] == ReplyStatus.IN_PROGRESS
-    assert text == "Hello, A"
-    assert (reply["status"], reply["incomplete_reason"]) == (ReplyStatus.INCOMPLETE, "interrupted")
-    assert (reply["content"], reply["selected"], reply["stop_requested"]) == (text, True, "interrupt")
-    assert (reply["input_tokens"] > 0, reply["output_tokens"] > 0) == (True, True)
-    assert await chats.messages(conversation) == [("user", "Hello"), ("assistant", text), ("user", "Wait")]
-    assert [message["content"] for message in model.asked["messages"]] == ["Hello", text, "Wait"]
-
-
-@pytest.mark.usefixtures("no_beat", "quick_tick")
-async def test_an_answer_interrupted_before_its_first_word_leaves_nothing(
-    database_url: str, chats: Chats, demo: DemoProcess, asking: Asking, shared_valkey: Valkey
-) -> None:
-    conversation = await chats.start()
-    (first,) = await chats.ask(conversation, "Hello", model="demo-silent")
-    with running_worker(database_url, base_url=demo.base_url, redis_url=shared_valkey.url):
-        await asking.until_heard()
-        await until_called(demo)
-        second = await asking.interrupt(first, "Wait", model="demo-transcript")
-        reply = await chats.until_ended(second)
-        stopped = await chats.reply(first)
-    assert (stopped["status"], stopped["content"], stopped["selected"]) == (ReplyStatus.INCOMPLETE, "", False)
-    assert reply["status"] == ReplyStatus.COMPLETED
-    assert [role for role, _ in await chats.messages(conversation)] == ["user", "user", "assistant"]
-
-
-# --- delete ---
-
-
-@pytest.mark.usefixtures("no_beat", "no_tick")
-async def test_a_deletion_stops_the_call_at_once(
-    database_url: str, chats: Chats, demo: DemoProcess, asking: Asking, shared_valkey: Valkey
-) -> None:
-    before = await client_disconnects(demo)
-    conversation = await chats.start()
-    (reply_id,) = await chats.ask(conversation, model="demo-stall")
-    with running_worker(database_url, base_url=demo.base_url, redis_url=shared_valkey.url) as process:
-        await asking.until_heard()
-        ringing = asyncio.create_task(asyncio.to_thread(process.answer, BELL))
-        await until_called(demo)
-        await chats.forget(conversation)
-        await asking.tell(reply_id)
-        await until_left(demo, before)
-        await ringing
-
-
-@pytest.mark.usefixtures("quick_tick")
-async def test_a_worker_that_speaks_on_after_an_erasure_erases_what_it_wrote_down(
-    database_url: str, chats: Chats, demo: DemoProcess, shared_valkey: Valkey
-) -> None:
-    """Nobody tells it: it finds out when it stores the text so far."""
-    before = await client_disconnects(demo)
-    conversation = await chats.start()
-    (reply_id,) = await chats.ask(conversation, model="demo-30000ms")
-    async with Redis.from_url(shared_valkey.client_url) as redis:
-
-        async def has_log() -> bool:
-            return bool(await redis.exists(log_key(reply_id)))
-
-        async def has_none() -> bool:
-            return not await has_log()
-
-        with running_worker(database_url, base_url=demo.base_url, redis_url=shared_valkey.url):
-            await first_words(chats, reply_id)
-            await until(has_log)
-            await chats.forget(conversation)
-            await until_left(demo, before)
-            await until(has_none)
