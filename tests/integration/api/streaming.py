@@ -6,10 +6,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import cast
 
 import httpx2
 import uvicorn
 from redis.asyncio import Redis
+from sqlalchemy import Connection
 
 from api.app import create_app
 from api.http_protocol import BoundedHttp
@@ -24,7 +26,7 @@ from shared.reply_status import AttemptOutcome, ReplyError, ReplyStatus
 from shared.settings import get_settings
 from shared.store import moves, takeovers, workers
 from shared.store.claims import Claim
-from shared.store.takeovers import Caps
+from shared.store.takeovers import Caps, Moved
 from tests.fixtures.waiting import BOUND_SECONDS, LOOK_AGAIN_SECONDS
 from tests.integration.api.gateway import LONG_SECONDS, Gateway, PlayedWorker
 from worker.reply_stream import Pacer, ReplyStream
@@ -38,6 +40,19 @@ class ServedGateway(Gateway):
 
     url: str
     server: uvicorn.Server
+
+    @property
+    def connections(self) -> list[BoundedHttp]:
+        """Those that are open, as the server sees them."""
+        return cast(list[BoundedHttp], list(self.server.server_state.connections))
+
+    def let_time_pass(self) -> None:
+        """Where a head or a body is waited for with a bound, it has not come within it."""
+        for connection in self.connections:
+            for timer in (connection._head_timer, connection._body_timer):
+                if timer is not None:
+                    timer.cancel()
+                    connection._give_up()
 
 
 @asynccontextmanager
@@ -152,14 +167,15 @@ class StreamingWorker(PlayedWorker):
     async def be_taken_for_dead(self) -> None:
         """What a sweeper does about it."""
         aftermath = Aftermath(self._database, self._redis, self.notifier, on_queued=lambda _ids: None)
-        beats = await self._database.read(workers.beats)
-        moved = await self._database.write(
-            takeovers.take_over, self._id, last_beat=beats[self._id], caps=CAPS, now=now_ms()
-        )
-        aftermath.follow(moved)
+        aftermath.follow(await self._database.write(self._take_over))
         while aftermath._tasks:
             await asyncio.wait(aftermath._tasks)
         await self.flush()
+
+    def _take_over(self, connection: Connection) -> list[Moved]:
+        # In one transaction, since it goes on beating.
+        last_beat = workers.beats(connection)[self._id]
+        return takeovers.take_over(connection, self._id, last_beat=last_beat, caps=CAPS, now=now_ms())
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from api import http_protocol, json_body
-from tests.fixtures.waiting import BOUND_SECONDS, until
+from tests.fixtures.waiting import BOUND_SECONDS, eventually, until
 from tests.integration.api.streaming import ServedGateway
 
 pytestmark = pytest.mark.anyio
@@ -51,10 +51,8 @@ async def answer_of(reader: asyncio.StreamReader) -> bytes:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bodies come at once or not at all."""
+    """Whoever reads a body waits for it for a moment only, and who has its answer may send for a moment longer."""
     monkeypatch.setattr(json_body, "BODY_SECONDS", 0.2)
-    monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.2)
-    monkeypatch.setattr(http_protocol, "SPARE_BODY_SECONDS", 0.1)
     monkeypatch.setattr(http_protocol, "LINGER_SECONDS", 0.5)
 
 
@@ -91,13 +89,13 @@ async def test_a_body_that_nobody_reads_keeps_no_connection(streams: ServedGatew
         trickling.cancel()
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_stream_whose_request_never_ends_is_cut(streams: ServedGateway) -> None:
     turn = await streams.ask(await streams.new_conversation())
     path = f"{turn['replies'][0]['url']}events/".encode()
     async with connected(streams) as (reader, writer):
         writer.write(GET % (path, b"Content-Length: 1000\r\n"))
         assert b" 200 " in await head_of(reader)
+        streams.let_time_pass()
         await rest(reader)
     await _until_no_streams(streams)
 
@@ -120,8 +118,10 @@ async def test_what_comes_after_its_answer_is_complete_is_answered_on_the_same_c
 
 
 async def test_empty_lines_are_no_life(streams: ServedGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.3)
     async with connected(streams) as (reader, writer):
+        await eventually(lambda: len(streams.connections) == 1)
+        # From now on: how long the first request takes is nobody's concern.
+        monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.3)
         writer.write(GET % (b"/healthz", b""))
         assert b" 200 " in await head_of(reader)
         trickling = asyncio.create_task(_trickle(writer, b"\r\n"))
@@ -211,7 +211,7 @@ async def test_an_answer_that_nobody_reads_is_given_up(streams: ServedGateway, m
         reader._transport.pause_reading()  # type: ignore[attr-defined]  # nobody reads
 
         async def is_gone() -> bool:
-            return len(streams.server.server_state.connections) == 1
+            return len(streams.connections) == 1
 
         await until(is_gone)
 
