@@ -30,6 +30,10 @@ async def cancel(gateway: Gateway, reply_id: str) -> dict[str, Any]:
     return reply
 
 
+async def _is_asked_to_stop(gateway: Gateway, reply_id: str) -> bool:
+    return bool((await gateway.get(f"/replies/{reply_id}/"))["stop_requested"] == "cancel")
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cancel does not wait for the worker."""
@@ -57,11 +61,7 @@ async def test_the_answer_waits_until_the_worker_has_stopped(gateway: Gateway, w
     reply_id = await ask_one(gateway)
     (claim,) = await worker.claim()
     cancelling = asyncio.create_task(cancel(gateway, reply_id))
-
-    async def is_asked_to_stop() -> bool:
-        return bool((await gateway.get(f"/replies/{reply_id}/"))["stop_requested"] == "cancel")
-
-    await until(is_asked_to_stop)
+    await until(lambda: _is_asked_to_stop(gateway, reply_id))
     assert await still_waits(cancelling)
     await worker.complete(claim, "Hello, Ad")
     reply = await asyncio.wait_for(cancelling, LONG_SECONDS)
@@ -113,6 +113,7 @@ async def test_many_cancels_at_once_get_one_answer(gateway: Gateway, worker: Pla
         cancelling = [
             asyncio.create_task(cancel(gateway_, reply_id)) for gateway_ in (gateway, other) for _ in range(10)
         ]
+        await until(lambda: _is_asked_to_stop(gateway, reply_id))
         assert await still_waits(cancelling[0])
         await worker.complete(claim, "Hello")
         replies = await asyncio.wait_for(asyncio.gather(*cancelling), LONG_SECONDS)
@@ -205,6 +206,7 @@ async def test_without_redis_it_is_as_good(environment: pytest.MonkeyPatch, work
         assert (await cancel(gateway, queued))["status"] == "cancelled"
         (claim,) = await worker.claim()
         cancelling = asyncio.create_task(cancel(gateway, running))
+        await until(lambda: _is_asked_to_stop(gateway, running))
         assert await still_waits(cancelling)
         await worker.complete(claim)
         assert (await asyncio.wait_for(cancelling, LONG_SECONDS))["status"] == "cancelled"

@@ -90,8 +90,9 @@ async def test_a_regeneration_that_waits_shows_the_answer(gateway: Gateway, work
     _, (reply_id,) = await asked(gateway)
     await worker.answer_all("One")
     asking = asyncio.create_task(gateway.client.post(f"/replies/{reply_id}/regenerate/?wait=30"))
+    (claim,) = await until(worker.claim)
     assert await still_waits(asking)
-    await worker.answer_all("Two")
+    await worker.complete(claim, "Two")
     answer = await asyncio.wait_for(asking, LONG_SECONDS)
     assert (answer.status_code, "Location" in answer.headers) == (200, False)
     assert [reply["content"] for reply in answer.json()["replies"]] == ["One", "Two"]

@@ -27,6 +27,12 @@ LONG = 30.0
 NO_REDIS = "redis://127.0.0.1:1/0"
 
 
+def _let_redis_alone_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is there nobody looks at versions, and nobody begins to wait before it says that it listens."""
+    monkeypatch.setattr(hub_module, "POLL_SECONDS_CONNECTED", LONG)
+    monkeypatch.setattr(hub_module, "_ACKNOWLEDGE_SECONDS", LONG)
+
+
 @asynccontextmanager
 async def _running(database: Database, url: str) -> AsyncIterator[Hub]:
     hub = Hub(database, url)
@@ -68,7 +74,7 @@ async def _change(database: Database, conversation_id: str) -> None:
 async def test_an_announcement_wakes_who_watches_and_nobody_else(
     database: Database, shared_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "POLL_SECONDS_CONNECTED", LONG)
+    _let_redis_alone_tell(monkeypatch)
     chats = Chats(database)
     one, other = await chats.start(), await chats.start()
     async with _running(database, shared_valkey.client_url) as hub:
@@ -87,7 +93,7 @@ async def test_an_announcement_wakes_who_watches_and_nobody_else(
 async def test_announcements_reach_two_hubs(
     database: Database, shared_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "POLL_SECONDS_CONNECTED", LONG)
+    _let_redis_alone_tell(monkeypatch)
     conversation_id = await Chats(database).start()
     url = shared_valkey.client_url
     async with _running(database, url) as one, _running(database, url) as two:
@@ -97,7 +103,10 @@ async def test_announcements_reach_two_hubs(
             assert all(await asyncio.gather(_changed(first), _changed(second)))
 
 
-async def test_the_last_to_leave_ends_the_subscription(database: Database, shared_valkey: Valkey) -> None:
+async def test_the_last_to_leave_ends_the_subscription(
+    database: Database, shared_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _let_redis_alone_tell(monkeypatch)
     conversation_id = await Chats(database).start()
     name = channel(conversation_id)
 
@@ -145,7 +154,7 @@ async def test_without_redis_the_database_tells(database: Database) -> None:
 
 
 async def test_redis_may_die_and_come_back(database: Database, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "POLL_SECONDS_CONNECTED", LONG)
+    _let_redis_alone_tell(monkeypatch)
     chats = Chats(database)
     kept, late = await chats.start(), await chats.start()
     async with _running(database, valkey.client_url) as hub:
@@ -169,7 +178,7 @@ async def test_redis_may_die_and_come_back(database: Database, valkey: Valkey, m
 async def test_what_changed_while_redis_was_away_is_noticed_when_it_is_back(
     database: Database, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "POLL_SECONDS_CONNECTED", LONG)
+    _let_redis_alone_tell(monkeypatch)
     monkeypatch.setattr(hub_module, "POLL_SECONDS", LONG)
     conversation_id = await Chats(database).start()
     async with _running(database, valkey.client_url) as hub:
@@ -200,7 +209,7 @@ async def test_a_frozen_redis_is_noticed_and_the_database_tells_meanwhile(databa
 async def test_a_wiped_redis_changes_nothing(
     database: Database, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "POLL_SECONDS_CONNECTED", LONG)
+    _let_redis_alone_tell(monkeypatch)
     conversation_id = await Chats(database).start()
     async with _running(database, valkey.client_url) as hub:
         await _connected(hub)
@@ -214,7 +223,7 @@ async def test_a_wiped_redis_changes_nothing(
 async def test_many_waiters_share_one_connection_and_all_are_woken(
     database: Database, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "POLL_SECONDS_CONNECTED", LONG)
+    _let_redis_alone_tell(monkeypatch)
     names = [f"conv_{number}" for number in range(2_000)]
     async with _running(database, valkey.client_url) as hub, Redis.from_url(valkey.client_url) as redis:
         await _connected(hub)
