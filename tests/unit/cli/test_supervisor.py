@@ -16,7 +16,7 @@ import pytest
 from cli import supervisor as supervisor_module
 from cli.child_process import ChildFailed
 from cli.supervisor import StopRequested, Supervisor
-from tests.fixtures.waiting import wait_for
+from tests.fixtures.waiting import BOUND_SECONDS, wait_for
 from tests.unit.cli.processes import MakeProgram, is_alive
 
 NOTE = "import os, pathlib, signal, sys, time; note = (pathlib.Path(os.environ['FOLDER']) / 'notes').open('a', 1);"
@@ -58,7 +58,7 @@ def test_a_child_that_dies_is_restarted_and_one_line_says_so(
 ) -> None:
     with make_supervisor() as supervisor:
         supervisor.start(make_program(DIE_THE_FIRST_TIME))
-        assert supervisor.wait_until(lambda: len(notes()) == 2, 10)
+        assert supervisor.wait_until(lambda: len(notes()) == 2, BOUND_SECONDS)
         assert is_alive(int(notes()[1]))
     assert said == ["child ended (exit code 3), restarting in 0.5 s"]
 
@@ -68,9 +68,9 @@ def test_a_child_killed_by_a_signal_is_named_so(
 ) -> None:
     with make_supervisor() as supervisor:
         supervisor.start(make_program(RUN_ON))
-        assert supervisor.wait_until(notes, 10)
+        assert supervisor.wait_until(notes, BOUND_SECONDS)
         os.kill(int(notes()[0]), signal.SIGKILL)
-        assert supervisor.wait_until(lambda: len(notes()) == 2, 10)
+        assert supervisor.wait_until(lambda: len(notes()) == 2, BOUND_SECONDS)
     assert said == ["child ended (killed by SIGKILL), restarting in 0.5 s"]
 
 
@@ -99,7 +99,7 @@ def test_a_program_that_can_be_repaired_is_and_that_is_said_instead_of_its_last_
     program = replace(make_program(DIE_THE_FIRST_TIME), repair=lambda _tail: "Put right.")
     with make_supervisor() as supervisor:
         supervisor.start(program)
-        assert supervisor.wait_until(lambda: len(notes()) == 2, 10)
+        assert supervisor.wait_until(lambda: len(notes()) == 2, BOUND_SECONDS)
     assert said == ["Put right.", "child ended (exit code 3), restarting in 0.5 s"]
 
 
@@ -111,7 +111,7 @@ def test_programs_stop_stage_by_stage(
         for stage in stages:
             source = TELL_WHEN_STOPPED.replace("sys.argv[1]", repr(f"stage-{stage}"))
             supervisor.start(make_program(source, name=f"stage-{stage}", stage=stage))
-        assert supervisor.wait_until(lambda: len(notes()) == len(stages), 10)
+        assert supervisor.wait_until(lambda: len(notes()) == len(stages), BOUND_SECONDS)
     assert notes()[3:] == ["stage-0", "stage-1", "stage-2"]
 
 
@@ -122,7 +122,7 @@ def test_a_slow_stage_does_not_keep_the_next_one_waiting_for_longer_than_its_sha
         supervisor.start(make_program(IGNORE_SIGTERM, name="slow"))
         source = TELL_WHEN_STOPPED.replace("sys.argv[1]", "'stopped'")
         supervisor.start(make_program(source, name="next", stage=1))
-        assert supervisor.wait_until(lambda: len(notes()) == 2, 10)
+        assert supervisor.wait_until(lambda: len(notes()) == 2, BOUND_SECONDS)
     assert notes()[-1] == "stopped"
     assert said == ["slow did not stop in time and was killed"]
 
@@ -132,7 +132,7 @@ def test_a_straggler_is_killed_when_the_time_is_up(
 ) -> None:
     with make_supervisor(stage_seconds=(0.2,), stop_seconds=0.3) as supervisor:
         supervisor.start(make_program(IGNORE_SIGTERM))
-        assert supervisor.wait_until(notes, 10)
+        assert supervisor.wait_until(notes, BOUND_SECONDS)
     assert not is_alive(int(notes()[0]))
 
 
@@ -141,7 +141,7 @@ def test_a_second_request_to_stop_kills_at_once(
 ) -> None:
     with make_supervisor(stage_seconds=(60.0,), stop_seconds=60.0) as supervisor:
         supervisor.start(make_program(IGNORE_SIGTERM))
-        assert supervisor.wait_until(notes, 10)
+        assert supervisor.wait_until(notes, BOUND_SECONDS)
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(StopRequested):
             supervisor.run()
@@ -176,7 +176,7 @@ def test_a_child_is_in_a_session_of_its_own_so_that_the_terminals_ctrl_c_does_no
 ) -> None:
     with make_supervisor() as supervisor:
         supervisor.start(make_program(RUN_ON))
-        assert supervisor.wait_until(notes, 10)
+        assert supervisor.wait_until(notes, BOUND_SECONDS)
         child = int(notes()[0])
         assert os.getsid(child) == child
 
@@ -204,7 +204,7 @@ def test_a_command_that_fails_raises_with_its_last_lines(
     make_supervisor: MakeSupervisor, make_program: MakeProgram
 ) -> None:
     with make_supervisor() as supervisor, pytest.raises(ChildFailed, match=r"child failed \(exit code 3\)") as caught:
-        supervisor.run_once(make_program(DIE_AT_ONCE), 10)
+        supervisor.run_once(make_program(DIE_AT_ONCE), BOUND_SECONDS)
     assert caught.value.tail == ("no, thank you",)
 
 

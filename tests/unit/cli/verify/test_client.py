@@ -52,9 +52,8 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(client_module, "PATIENCE_SECONDS", 0.5)
 
 
 async def test_a_gateway_that_is_not_there_is_passed_over(gateway: Gateway, session: aiohttp.ClientSession) -> None:
@@ -87,7 +86,8 @@ async def test_a_refusal_is_an_answer(gateway: Gateway, session: aiohttp.ClientS
     assert (answer.status, answer.is_success, gateway.keys) == (409, False, ["one"])
 
 
-async def test_patience_ends(session: aiohttp.ClientSession) -> None:
+async def test_patience_ends(session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "PATIENCE_SECONDS", 0.5)
     client = Client(session, [f"http://127.0.0.1:{free_port()}"], History())
     with pytest.raises(Unanswered, match="POST /asks was not answered"):
         await client.post("/asks", {"n": 1}, key="one")
