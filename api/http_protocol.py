@@ -16,6 +16,7 @@ from api.connection_parts import Flow, Queue, Signal
 from api.edge import CUT
 from api.head_first import HeadFirst
 from api.json_body import BODY_SECONDS, IS_WHOLE
+from api.request_head import without_upgrade
 
 # The line and the headers together; most servers and proxies take 8 to 64 KiB.
 MAX_HEAD_BYTES = 64 * 1024
@@ -35,6 +36,7 @@ LINGER_SECONDS = 1.0
 # Nobody sends requests ahead but who means harm: one read would bring ten thousand.
 MAX_AHEAD = 16
 
+_BAD = 400
 _TOO_LARGE = 431
 _TOO_SLOW = 408
 _TOO_MANY = 503
@@ -56,8 +58,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     # Beside the dict that the server's own attributes are in: with these it would have more than share their keys.
     __slots__ = (
-        *("_answering", "_body_timer", "_head_bytes", "_head_timer", "_is_in_body", "_is_in_head", "_is_refused"),
-        *("_is_too_large", "_reading_timer", "_told", "_untold_bytes"),
+        *("_again", "_answering", "_body_timer", "_head_bytes", "_head_timer", "_is_in_body", "_is_in_head"),
+        *("_is_refused", "_is_too_large", "_left_at", "_reading_timer", "_told", "_untold_bytes"),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -69,6 +71,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._untold_bytes = self._told = 0
         self._is_in_head = True
         self._is_in_body = self._is_too_large = self._is_refused = False
+        # Of a request that asks for another protocol: its head without that wish, and where the parser left off.
+        self._again = b""
+        self._left_at = 0
         # The request that is being answered. The server's own `cycle` is the one that came last.
         self._answering: Any = None
         self._head_timer: asyncio.TimerHandle | None = None
@@ -110,6 +115,9 @@ class BoundedHttp(HttpToolsProtocol):
             return
         told = self._told
         super().data_received(data)
+        while self._again:
+            data, self._again = self._again + data[self._left_at :], b""
+            super().data_received(data)
         if self.transport.is_closing():
             return
         if self._is_in_head and told == self._told:
@@ -143,7 +151,14 @@ class BoundedHttp(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """The head is there.
+
+        Where it asks for another protocol, as some clients always do, the parser would leave out the body. It is given
+        the request once more, without that wish.
+        """
+        if self.parser.should_upgrade() and (method := self.parser.get_method()) != b"CONNECT":
+            self._again = without_upgrade(method, self.url, self.parser.get_http_version(), self.headers)
+            return
         self._is_in_head = False
         self._is_in_body = True
         self._stop_head_timer()
@@ -156,6 +171,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is there."""
+        if self._again:
+            return
         self._is_in_body = False
         cast(dict[str, Any], self.scope)[IS_WHOLE] = True
         self._stop_body_timer()
@@ -197,10 +214,12 @@ class BoundedHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """The parser gave up."""
-        if self._is_answering:
-            self._cut_off()
+        if self._is_answering and not self._is_in_body:
+            self._cut_off()  # That would be taken for the answer to what came before.
         elif self._is_too_large:
             self._refuse(_TOO_LARGE)
+        elif self._is_answering:
+            self._refuse(_BAD)
         else:
             super().send_400_response(msg)
 
@@ -222,6 +241,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """It is answered as if it had not asked for another protocol, which is no news to whoever runs this."""
+        # The parser says so by an exception, which tells how much of the bytes it took.
+        self._left_at = cast(Any, sys.exc_info()[1]).args[0]
 
     def _count(self, size: int) -> None:
         self._head_bytes += size

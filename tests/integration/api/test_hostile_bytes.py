@@ -222,6 +222,13 @@ def test_framing(unharmed: Served, request_bytes: bytes) -> None:
     assert 400 <= status_of(got) < 500 or not got, got[:300]
 
 
+@pytest.mark.parametrize(
+    "body", [b"zz\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}\r\n0\r\n\r\n", b"2\n{}\r\n0\r\n\r\n", b"2\r\n{}0\r\n\r\n"]
+)
+def test_chunks_that_are_none_are_told_so(unharmed: Served, body: bytes) -> None:
+    assert status_of(unharmed.answer_to(CHUNKED + b"\r\n" + body)) == 400
+
+
 def test_a_body_that_is_cut_off_stores_nothing(unharmed: Served, conversation: str) -> None:
     whole = post(f"{conversation}ask-message/", json.dumps({"content": "Hello"}).encode())
     for size in (len(whole) - 1, len(whole) - 10):
