@@ -18,7 +18,7 @@ from shared.errors import StorageBusy, StorageError, StorageUnavailable
 
 log = logging.getLogger(__name__)
 
-# Marks a call of a batch that waited too long for a lock: its savepoint is undone and it is run alone afterwards.
+# Marks a call that lost against another transaction: what it did is undone, and it is run alone afterwards.
 PUT_ASIDE = StorageBusy("put aside")
 
 # What `Joint.many` gives for a call that is to be made by itself: nothing was done for it.
@@ -74,12 +74,10 @@ def _savepoints(connection: Connection) -> Iterator[None]:
 
     On PostgreSQL both go in one text: one way there and back, and one wait for the interpreter, less for each call.
     """
-    is_postgresql = connection.dialect.name == "postgresql"
-    first = [postgresql.shorter_lock_timeout()] if is_postgresql else []
-    driver.execute(connection, "; ".join([*first, "SAVEPOINT call"]))
+    driver.execute(connection, "SAVEPOINT call")
     while True:
         yield
-        if is_postgresql:
+        if connection.dialect.name == "postgresql":
             driver.execute(connection, "RELEASE SAVEPOINT call; SAVEPOINT call")
         else:
             driver.execute(connection, "RELEASE SAVEPOINT call")
@@ -113,7 +111,7 @@ def _run_in_savepoint(connection: Connection, call: Call) -> None:
         call.result = call.function(connection, *call.arguments, **call.keywords)
     except Exception as error:  # noqa: BLE001  It is its caller's.
         _go_back(connection, error)
-        call.error = PUT_ASIDE if postgresql.is_lock_timeout(error) else translate(error)
+        call.error = translate(error)
 
 
 def _go_back(connection: Connection, error: Exception) -> None:
@@ -128,6 +126,8 @@ def _go_back(connection: Connection, error: Exception) -> None:
         raise (error if isinstance(error, DBAPIError) else gone) from None
     if postgresql.is_conflict(error):
         raise error  # The whole transaction is lost.
+    if postgresql.is_lock_timeout(error):
+        postgresql.hardly_wait_for_locks(connection)
 
 
 def translate(error: BaseException) -> BaseException:
@@ -137,7 +137,7 @@ def translate(error: BaseException) -> BaseException:
     if isinstance(error, StorageError | IntegrityError) or not isinstance(error, DBAPIError):
         return error
     if postgresql.is_lock_timeout(error) or postgresql.is_conflict(error):
-        return StorageBusy("others keep writing to the same rows; nothing was stored")
+        return PUT_ASIDE
     return StorageUnavailable(f"the database failed: {first_line(error)}")
 
 

@@ -8,16 +8,20 @@ from typing import Any
 from sqlalchemy import URL, Connection, func, select
 from sqlalchemy.exc import DBAPIError
 
+from shared.database import driver
+
 DRIVER = "postgresql+psycopg"
 
 # As the server itself counts them: in a text with many parameters psycopg would look for their names each time.
 PARAMETER_STYLE = "numeric_dollar"
 
-# A call of a batch that waits this long for a row's lock is put aside and run alone, so that a batch holds up nobody
-# and two batches that want each other's rows part before PostgreSQL's deadlock check after a second.
-BATCH_LOCK_TIMEOUT = "250ms"
-# Alone it may wait longer: whoever holds a row here holds it for milliseconds.
-LOCK_TIMEOUT = "5s"
+# Whoever holds a row here holds it for milliseconds, unless its process was stopped. A call that waits so long for one
+# is put aside: it holds up nobody, and two transactions that want each other's rows part before PostgreSQL's deadlock
+# check after a second. From then on the rest of its batch waits next to nothing.
+WRITER_LOCK_TIMEOUT = "250ms"
+REST_LOCK_TIMEOUT = "10ms"
+# What was put aside is tried again by itself until this long has passed.
+LOCK_SECONDS = 5.0
 # No statement of ours takes anything like this; one that hangs must not hold its locks for ever.
 STATEMENT_TIMEOUT = "30s"
 IDLE_IN_TRANSACTION_TIMEOUT = "30s"
@@ -35,7 +39,7 @@ _MIGRATION_LOCK = 7_318_021_946
 def connect_arguments() -> dict[str, Any]:
     """For psycopg and libpq. A dead server is noticed by keep-alives or by what it leaves unacknowledged."""
     settings = {
-        "lock_timeout": LOCK_TIMEOUT,
+        "lock_timeout": f"{LOCK_SECONDS:g}s",
         "statement_timeout": STATEMENT_TIMEOUT,
         "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT,
         "synchronous_commit": "on",
@@ -65,9 +69,15 @@ def number_parameters(connection: Any, _record: object) -> None:
     connection.cursor_factory, connection.server_cursor_factory = RawCursor, RawServerCursor
 
 
-def shorter_lock_timeout() -> str:
-    """What sets it for the transaction of a batch."""
-    return f"SET LOCAL lock_timeout = '{BATCH_LOCK_TIMEOUT}'"
+def wait_briefly(connection: Any, _record: object) -> None:
+    """Makes a new connection of the driver, on which many wait for what one waits for, not wait long for locks."""
+    connection.execute(f"SET lock_timeout = '{WRITER_LOCK_TIMEOUT}'")
+    connection.commit()
+
+
+def hardly_wait_for_locks(connection: Connection) -> None:
+    """For the rest of the transaction."""
+    driver.execute(connection, f"SET LOCAL lock_timeout = '{REST_LOCK_TIMEOUT}'")
 
 
 def is_lock_timeout(error: BaseException) -> bool:

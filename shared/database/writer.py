@@ -11,11 +11,12 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from shared.database import postgresql
@@ -31,8 +32,6 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 256
 # A call that has not begun by then is withdrawn: its caller hears "try again" and nothing is stored.
 BEGIN_WITHIN_SECONDS = 10.0
-# A call that loses against other transactions so often, alone, is refused.
-TRIES = 3
 
 
 class Writer:
@@ -40,11 +39,15 @@ class Writer:
 
     def __init__(self, engine: Engine, *, file_lock: FileLock | None) -> None:
         self._engine = engine
+        if engine.dialect.name == "postgresql":
+            event.listen(engine, "connect", postgresql.wait_briefly)
         self._file_lock = file_lock
         self._calls: Gathering[Call] = Gathering()
         self._guard = threading.Lock()  # between a batch that begins and a caller that gives up
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._connection: Connection | None = None
+        # What lost against other transactions, each with until when it is tried again.
+        self._aside: deque[tuple[float, Call]] = deque()
 
     def start(self) -> None:
         """Starts the thread."""
@@ -93,43 +96,58 @@ class Writer:
 
     def _run(self) -> None:
         running = True
-        while running:
-            first = self._calls.get()
-            if first is None:
-                break
-            batch = [first]
-            while len(batch) < MAX_BATCH:
-                try:
-                    call = self._calls.get_nowait()
-                except queue.Empty:
-                    break
-                if call is None:
-                    running = False
-                    break
-                batch.append(call)
-            self._write_batch(batch)
+        while running or self._aside:
+            batch = self._next_batch()
+            running = running and None not in batch
+            if calls := [call for call in batch if call is not None]:
+                self._write_batch(calls)
+            self._write_aside()
         if self._connection is not None:
             self._connection.close()
 
+    def _next_batch(self) -> list[Call | None]:
+        """What waits, and at the end None; waits for something unless a call was put aside."""
+        batch = [] if self._aside else [self._calls.get()]
+        with suppress(queue.Empty):
+            while len(batch) < MAX_BATCH and None not in batch[-1:]:
+                batch.append(self._calls.get_nowait())
+        return batch
+
     def _write_batch(self, batch: list[Call]) -> None:
-        """Writes the batch and answers its calls, those that have to be written alone last. Raises nothing."""
+        """Writes the batch and answers its calls, but for those that have to be written alone. Raises nothing."""
         began = time.perf_counter()
-        again = self._try(batch, may_repeat=True)
+        self._try(batch)
         metrics.WRITER_COMMIT.observe(time.perf_counter() - began)
         metrics.WRITER_BATCH.observe(len(batch))
-        answer([call for call in batch if call not in again])
-        for call in again:
-            self._write_alone(call)
+        until = time.monotonic() + postgresql.LOCK_SECONDS
+        self._aside += [(until, call) for call in batch if call.error is PUT_ASIDE]
+        answer([call for call in batch if call.error is not PUT_ASIDE])
+
+    def _write_aside(self) -> None:
+        """Writes what was put aside, each alone, up to the first that loses again: others wait meanwhile."""
+        for _ in range(len(self._aside)):
+            until, call = self._aside.popleft()
+            call.error = None
+            self._try([call])
+            if call.error is PUT_ASIDE:
+                self._aside.append((until, call))
+                self._give_up()
+                break
             answer([call])
 
-    def _write_alone(self, call: Call) -> None:
-        for tries_left in reversed(range(TRIES)):
-            call.error = None
-            if not self._try([call], may_repeat=tries_left > 0):
-                return
+    def _give_up(self) -> None:
+        """Refuses what has waited for long enough."""
+        now = time.monotonic()
+        late = [call for until, call in self._aside if until <= now]
+        if late:
+            log.warning("%d writes were given up: others hold the rows that they want", len(late))
+            self._aside = deque(each for each in self._aside if each[0] > now)
+            for call in late:
+                call.error = StorageBusy("others keep writing to the same rows; nothing was stored")
+            answer(late)
 
-    def _try(self, batch: list[Call], *, may_repeat: bool) -> list[Call]:
-        """One transaction. Returns the calls that lost against another transaction and may do as well alone."""
+    def _try(self, batch: list[Call]) -> None:
+        """One transaction. Those that lost against another one and may do as well alone have the error PUT_ASIDE."""
         try:
             with self._file_lock.held() if self._file_lock else nullcontext(), self._transaction() as connection:
                 begun = self._begin(batch)
@@ -139,15 +157,11 @@ class Writer:
                 else:
                     run_all(connection, begun)
         except BaseException as error:  # noqa: BLE001  A dead writer would take the whole process with it.
-            if may_repeat and postgresql.is_conflict(error):
-                return batch
             translated = translate(error)
-            if translated is not error:
+            if translated not in (error, PUT_ASIDE):
                 log.warning("a batch of %d writes failed: %s", len(batch), error)
             for call in batch:
                 call.error = translated
-            return []
-        return [call for call in batch if call.error is PUT_ASIDE]
 
     def _begin(self, batch: list[Call]) -> list[Call]:
         with self._guard:

@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import Connection, RowMapping, insert
 
 from shared.clock import now_ms
-from shared.database import postgresql
 from shared.database.access import Database
 from shared.database.models import DEFAULT_TENANT, messages
 from shared.ids import new_message_id
@@ -168,9 +167,8 @@ async def test_a_deleted_conversation_ends_its_generation_and_the_call(
 
 
 async def test_an_answer_is_stored_once_the_database_takes_it_without_asking_again(
-    database_url: str, chats: Chats, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    database_url: str, chats: Chats, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(postgresql, "LOCK_TIMEOUT", "200ms")  # A connection has it for life.
     reply_id = await chats.ask_anew(model="any")
 
     async def has_waited() -> bool:

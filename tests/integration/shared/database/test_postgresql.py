@@ -135,16 +135,28 @@ async def test_a_call_that_waits_for_a_row_lets_its_batch_go_and_is_run_once_the
     assert await database.read(counts) == {"a": 2, "b": 1}
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that is alone waits for a row a second and no longer. Ask for it before the database."""
-    monkeypatch.setattr(postgresql, "LOCK_TIMEOUT", "1s")
+async def test_what_waits_for_a_row_for_seconds_keeps_nobody_else_from_writing(
+    database: Database, somebody: Connection
+) -> None:
+    """As where a process was stopped with the row in its hands: a beat that is not stored would be a second death."""
+    with somebody.begin():
+        add(somebody, "a")
+        waiting = await together(database, *[lambda connection: add(connection, "a")] * 3)
+        waiting.append(asyncio.ensure_future(database.write(add, "a")))
+        began, beats = time.monotonic(), 0
+        while time.monotonic() - began < 2:
+            await asyncio.wait_for(database.write(add, "b"), 1.5)
+            beats += 1
+        assert beats > 2
+        assert not any(each.done() for each in waiting)
+    await asyncio.wait_for(asyncio.gather(*waiting), BOUND_SECONDS)
+    assert await database.read(counts) == {"a": 5, "b": beats}
 
 
 async def test_a_call_that_waits_too_long_for_a_row_is_told_so_and_does_nothing(
-    impatient: None, database: Database, somebody: Connection
+    database: Database, somebody: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del impatient
+    monkeypatch.setattr(postgresql, "LOCK_SECONDS", 1.0)
     with somebody.begin():
         add(somebody, "a")
         waits, goes = await together(
@@ -157,11 +169,16 @@ async def test_a_call_that_waits_too_long_for_a_row_is_told_so_and_does_nothing(
     assert await database.read(counts) == {"a": 2, "b": 1}
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call waits longer for a row than PostgreSQL does for a deadlock. Ask for it before the database."""
+    monkeypatch.setattr(postgresql, "WRITER_LOCK_TIMEOUT", "5s")
+
+
 async def test_a_batch_that_loses_a_deadlock_is_run_again_one_by_one(
-    database: Database, somebody: Connection, monkeypatch: pytest.MonkeyPatch
+    patient: None, database: Database, somebody: Connection
 ) -> None:
-    """With more patience in a batch than PostgreSQL has with deadlocks."""
-    monkeypatch.setattr(postgresql, "BATCH_LOCK_TIMEOUT", "5s")
+    del patient
     somebody.exec_driver_sql("set deadlock_timeout = '10s'")  # So that the writer is the one to find it.
     somebody.commit()
     add(somebody, "b")
