@@ -17,8 +17,8 @@ _REASON = why_without()
 collect_ignore_glob = ["test_*.py"] if _REASON else []
 # For whoever looks at what a run has seen; not in git.
 SCREENSHOTS = ROOT / "build" / "screenshots"
-# Far more than anything takes: a worker that died is missed after six seconds.
-PATIENCE_MS = 20_000
+# Far more than anything takes: a worker that died is missed after six seconds, and another one has to start.
+PATIENCE_MS = 45_000
 DESKTOP = {"width": 1200, "height": 800}
 # What the browser itself says of requests that a test lets fail on purpose.
 _OF_THE_NETWORK = "Failed to load resource"

@@ -19,7 +19,7 @@ BELOW_AFTER_TWO_FRAMES = """thread => new Promise(done => {
 
 
 def test_whoever_moves_up_a_line_reads_on_there(chat: ChatPage, up: Up) -> None:
-    chat.open(up.post("/conversations/", {"model": "demo-3000ms"})["id"])
+    chat.open(up.post("/conversations/", {"model": "demo-6000ms"})["id"])
     chat.say("\n".join(f"line {number}" for number in range(24)))
     expect(chat.answer().locator(".prose.is-growing")).to_contain_text("You said")
     chat.thread.focus()

@@ -76,7 +76,7 @@ async def _redis_is(word: str, installation: Installation, client: Client) -> No
 
 async def _notices_arrive(valkey: Valkey, installation: Installation, client: Client) -> None:
     """Every gateway subscribes again: waiters on each are listened for in Redis, and woken."""
-    accepted = await client.ask_anew(model="demo-3000ms")
+    accepted = await client.ask_anew(model="demo-6000ms")
     path = f"/conversations/{accepted.conversation_id}/?wait=20"
     waiting = [asyncio.create_task(client.http.get(url + path, timeout=60)) for url in installation.urls]
     async with Redis.from_url(valkey.client_url) as redis:

@@ -101,7 +101,7 @@ async def test_only_what_was_asked_to_stop_stops(
 ) -> None:
     """A word about a reply that nobody asked to stop means nothing: what the database says of it counts."""
     conversation = await chats.start()
-    one, two, three = await chats.ask(conversation, model="demo-1000ms", n=3)
+    one, two, three = await chats.ask(conversation, model="demo-3000ms", n=3)
     with running_worker(database_url, base_url=demo.base_url, redis_url=shared_valkey.url):
         await asking.until_heard()
         await chats.until_status(one, ReplyStatus.IN_PROGRESS)
@@ -114,7 +114,7 @@ async def test_only_what_was_asked_to_stop_stops(
 async def test_a_reply_that_waits_for_its_next_try_is_not_tried_again(
     database_url: str, chats: Chats, asking: Asking
 ) -> None:
-    overloaded = refusal("429 Too Many Requests", {"error": {"message": "Slow down"}}, more=["Retry-After: 1"])
+    overloaded = refusal("429 Too Many Requests", {"error": {"message": "Slow down"}}, more=["Retry-After: 3"])
     async with raw_model(overloaded) as model:
         with running_worker(database_url, base_url=model.base_url):
             reply_id = await chats.ask_anew(model="any")

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_running_reply_may_finish(database_url: str, chats: Chats, demo: DemoProcess) -> None:
-    reply_id = await chats.ask_anew(model="demo-1000ms")
+    reply_id = await chats.ask_anew(model="demo-3000ms")
     with running_worker(database_url, base_url=demo.base_url, drain_seconds=30):
         await chats.until_status(reply_id, ReplyStatus.IN_PROGRESS)
     reply = await chats.reply(reply_id)
@@ -100,7 +100,7 @@ async def test_a_bell_that_comes_during_the_drain_claims_nothing(
     database_url: str, chats: Chats, demo: DemoProcess
 ) -> None:
     """Not even one that is heard in the same breath as the signal, by a loop that had been busy."""
-    held, late = await chats.ask_anew(model="demo-1000ms"), ""
+    held, late = await chats.ask_anew(model="demo-3000ms"), ""
     with running_worker(database_url, base_url=demo.base_url, drain_seconds=30) as process:
         await chats.until_status(held, ReplyStatus.IN_PROGRESS)
         is_asked = threading.Event()

@@ -49,7 +49,7 @@ async def test_a_knock_brings_an_answer_without_any_bell(
 async def test_the_bell_that_follows_claims_nothing_else_and_lasts_until_the_reply_has_ended(
     database: Database, database_url: str, chats: Chats, demo: DemoProcess, shared_valkey: Valkey
 ) -> None:
-    held = await chats.ask_anew(model="demo-300ms")
+    held = await chats.ask_anew(model="demo-2000ms")
     with running_worker(database_url, base_url=demo.base_url, redis_url=shared_valkey.url) as process:
         await knock(database, shared_valkey)
         await chats.until_status(held, ReplyStatus.IN_PROGRESS)
