@@ -92,6 +92,9 @@ def test_a_killed_child_is_restarted_and_the_conversation_goes_on(start_up: Star
     up.wait_until_ready()
     conversation = _ask(up, "Hello, I am Ada")["id"]
 
+    def has_started(times: int) -> bool:
+        return (up.data / "logs" / "demo-model.log").read_text().count("demo model on ") == times
+
     def ready_again() -> bool:
         try:
             found = up.get("/readyz")
@@ -105,6 +108,9 @@ def test_a_killed_child_is_restarted_and_the_conversation_goes_on(start_up: Star
         assert wait_for(partial(up.has_another, name, than=killed))
         assert up.console.count("ended (killed by SIGKILL), restarting in 0.5 s") == turn
         assert wait_for(ready_again, START_SECONDS)
+        # A question does not wait for a model for as long as one may take to start.
+        starts = 1 + (name == "demo-model")
+        assert wait_for(partial(has_started, starts), START_SECONDS)
         assert "Ada" in _ask(up, "What is my name?", conversation)["messages"][-1]["content"]
 
 
