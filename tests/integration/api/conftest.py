@@ -82,3 +82,9 @@ async def locked(environment: pytest.MonkeyPatch, keys: Keys) -> AsyncIterator[G
     environment.setenv("ASYNCCHAT_AUTH", "keys")
     async with running_gateway() as running:
         yield running
+
+
+@pytest.fixture
+async def redis(shared_valkey: Valkey) -> AsyncIterator[Redis]:
+    async with Redis.from_url(shared_valkey.client_url) as client:
+        yield client
