@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import answer_to
 from api.json_body import read_object
+from api.mistakes import in_words
 from shared.observability import logging as log_lines
 
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
@@ -115,6 +116,7 @@ class _Body:
             self._name = route.body_field.name
             self._is_required = route.body_field.field_info.is_required()
             annotation: Any = route.body_field.field_info.annotation
+            self._annotation = annotation
             self._validator = TypeAdapter[Any](annotation).validator
 
     def check(self, given: dict[str, Any] | None, mistakes: list[dict[str, Any]]) -> Mapping[str, Any]:
@@ -127,5 +129,6 @@ class _Body:
         try:
             return {self._name: self._validator.validate_python(given)}
         except ValidationError as error:
-            mistakes.extend({**item, "loc": ("body", *item["loc"])} for item in _mistakes(error))
+            found = (in_words(item, self._annotation) for item in _mistakes(error))
+            mistakes.extend({**item, "loc": ("body", *item["loc"])} for item in found)
             return {}

@@ -200,8 +200,8 @@ _REQUEST_PROBLEMS = (
         "Too many requests",
         "More requests came with this key than may come in a while (ASYNCCHAT_READ_RATE, ASYNCCHAT_WRITE_RATE). As the "
         "error of a reply: the model service refused for that reason, or because its quota is used up.",
-        "Send the request again after the seconds in Retry-After. For a reply, ask again later; the operator checks "
-        "the limits of the account at the model service.",
+        "Ask again later; the answer to a refused request says in Retry-After after how many seconds. If it was the "
+        "model service, the operator checks the limits of the account there.",
     ),
     Problem(
         "queue_full",

@@ -42,6 +42,16 @@ def create_key(
     )
 
 
+def has_key(database_url: str) -> bool:
+    """Whether there is a key that is good."""
+    engine = open_engine(parse_url(database_url), read_only=True)
+    try:
+        with engine.connect() as connection:
+            return keys.has_any(connection, now=now_ms())
+    finally:
+        engine.dispose()
+
+
 def revoke_key(key_id: str) -> None:
     """The key is no good any more.
 

@@ -71,7 +71,10 @@ def api(host: str | None, port: int | None, *, gate_fd: int | None) -> None:
 @commands.command()
 @click.option("--slots", type=click.IntRange(1, 10_000), help="Answers at once.  [default: ASYNCCHAT_SLOTS or 200]")
 def worker(slots: int | None) -> None:
-    """Run one worker alone: what `celery -A worker.app worker -P threads` runs."""
+    """Run one worker alone.
+
+    It is what `celery -A worker.app worker -P threads` runs.
+    """
     from cli.roles import run_worker
 
     run_worker(slots)
@@ -177,7 +180,7 @@ def backup(file: Path) -> None:
 @commands.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(file: Path) -> None:
-    """Put a backup in the place of the SQLite database while nothing runs.
+    """Put a backup in the SQLite database's place while nothing runs.
 
     What was there is kept beside it under another name.
     """
@@ -206,7 +209,10 @@ def import_(file: Path, tenant: str, *, end_user: str | None, dry_run: bool) -> 
 @commands.command()
 @click.argument("role", type=click.Choice(["api", "worker"]))
 def health(role: str) -> None:
-    """Tell whether this machine's gateway or worker does its work; exit code 1 if not."""
+    """Tell whether this machine's gateway or worker does its work.
+
+    Exit code 1 if not.
+    """
     from cli.health import check_api, check_worker
 
     click.echo(check_api() if role == "api" else check_worker())
@@ -223,7 +229,7 @@ def health(role: str) -> None:
 def verify(
     seconds: float, seed: int | None, *, database_url: str | None, urls: tuple[str, ...], key: str | None
 ) -> int:
-    """Prove that nothing is lost: load and kill an installation of its own, and count.
+    """Prove that nothing is lost: load an installation, harm it, count.
 
     Starts two gateways, two workers, a Valkey and the demo model, breaks them at random while clients ask, and prints
     what was lost, duplicated, out of order or stuck. Exit code 0 if nothing was.

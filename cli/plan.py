@@ -42,6 +42,8 @@ class Plan:
     drain_seconds: float
     valkey: EmbeddedValkey | None
     worker_metrics_port: int | None = None
+    # Whether the gateway asks everybody for a key.
+    asks_for_keys: bool = False
 
     @property
     def url(self) -> str:
@@ -123,7 +125,8 @@ def make_plan(
         valkey = EmbeddedValkey.in_directory(directory / "valkey")
         environment["REDIS_URL"] = valkey.redis_url
     port = settings.worker_metrics_port
-    return Plan(*address, directory, workers, model, environment, drain_seconds, valkey, port)
+    asks_for_keys = not settings.is_open_on(address[0])
+    return Plan(*address, directory, workers, model, environment, drain_seconds, valkey, port, asks_for_keys)
 
 
 def _sqlite_url(directory: Path) -> str:

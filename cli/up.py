@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -116,6 +117,8 @@ def _start(supervisor: Supervisor, plan: Plan, gate: StartGate) -> None:
     for program in plan.programs(gate.child_fd):
         supervisor.start(program)
     _migrate(supervisor, plan)
+    if plan.asks_for_keys:
+        _require_key(plan)
     if plan.valkey is not None and not supervisor.wait_until(plan.valkey.answers, VALKEY_READY_SECONDS):
         raise AsyncChatError(f"the embedded Valkey does not answer; its log is {plan.logs / 'valkey.log'}")
     gate.open()
@@ -143,11 +146,28 @@ def _migrate(supervisor: Supervisor, plan: Plan) -> None:
         raise AsyncChatError(error.tail[-1] if error.tail else str(error)) from None
 
 
+def _require_key(plan: Plan) -> None:
+    """The gateway would say the same, and be started again and again."""
+    from cli.keys import has_key
+    from shared.database.engine import parse_url, sqlite_path
+
+    url, by_itself = plan.environment["DATABASE_URL"], get_settings().database_url
+    if not has_key(url):
+        # `asyncchat keys` knows nothing of --data-dir.
+        is_elsewhere = sqlite_path(parse_url(url)) != sqlite_path(parse_url(by_itself))
+        where = f"DATABASE_URL={shlex.quote(url)} " if is_elsewhere else ""
+        raise AsyncChatError(
+            f"there is no API key yet: make one with `{where}asyncchat keys create`, or set ASYNCCHAT_AUTH=open to let "
+            "whoever reaches the server use it"
+        )
+
+
 def _announce(plan: Plan) -> None:
     click.echo(f"Async Chat API is ready on {plan.url} (docs: {plan.url}/docs, logs: {os.path.relpath(plan.logs)}/)")
     click.echo(f"Chat: open {plan.url} in a browser.")
     body = '{"message": {"content": "Hello, I am Ada"}}'
-    click.echo(f"Try:  curl --json '{body}' '{plan.url}/conversations/?wait=20'")
+    key = "-H 'Authorization: Bearer ak_…' " if plan.asks_for_keys else ""
+    click.echo(f"Try:  curl {key}--json '{body}' '{plan.url}/conversations/?wait=20'")
     if plan.model.notice:
         click.echo(plan.model.notice)
 

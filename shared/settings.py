@@ -196,7 +196,11 @@ class Settings(BaseSettings):
     @property
     def is_open(self) -> bool:
         """Whether whoever reaches the server may use it."""
-        return self.auth == "open" if self.auth else is_loopback(self.host)
+        return self.is_open_on(self.host)
+
+    def is_open_on(self, host: str) -> bool:
+        """The same for a server that listens elsewhere than at `host` of the settings."""
+        return self.auth == "open" if self.auth else is_loopback(host)
 
     @property
     def models_path(self) -> Path | None:

@@ -220,7 +220,8 @@ def _quote(words: str) -> str:
     one_line = " ".join(storable(words).split())
     if len(one_line) > _QUOTED_CHARS:
         return f": {one_line[:_QUOTED_CHARS]}…"
-    return f": {one_line.rstrip('.')}." if one_line else "."
+    said = one_line.rstrip(".")
+    return f": {said}" if said.endswith(("!", "?")) else f": {said}." if said else "."
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 import signal
 import sys
 import threading
@@ -12,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cli.terminal.answers import Answer, Answers, failure_of
+from cli.terminal.commands import DEFAULT_URL
 from cli.terminal.line import Line, keyboard_is_silent
 from cli.terminal.safe_text import as_typed
 from cli.terminal.screen import Screen
@@ -79,8 +82,13 @@ class Chat:
             if self._screen.is_terminal:
                 self._screen.say("")
         if self._conversation_id and self._screen.is_terminal:
-            self._screen.note(f"Go on with: asyncchat chat -c {self._conversation_id}")
+            self._screen.offer(f"Go on with: asyncchat chat {self._where()}-c {self._conversation_id}")
         return 0
+
+    def _where(self) -> str:
+        """The option that leads to this server again, where it takes one."""
+        by_itself = os.environ.get("ASYNCCHAT_URL") or DEFAULT_URL
+        return "" if self._server.url == by_itself.rstrip("/") else f"--url {shlex.quote(self._server.url)} "
 
     def _begin(self, conversation_id: str | None) -> None:
         if conversation_id is not None:

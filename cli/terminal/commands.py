@@ -17,8 +17,8 @@ def _of_server(command: Callable[..., Any]) -> Callable[..., Any]:
         "--url",
         envvar="ASYNCCHAT_URL",
         default=DEFAULT_URL,
-        show_default=f"ASYNCCHAT_URL or {DEFAULT_URL}",
-        help="Where the server is.",
+        show_default=False,
+        help=f"Where the server is.  [default: ASYNCCHAT_URL or {DEFAULT_URL}]",
     )(with_key)
 
 
@@ -40,7 +40,7 @@ def chat(url: str, key: str | None, *, conversation: str | None, last: bool, mod
 
 
 @click.command()
-@click.argument("message", required=False)
+@click.argument("message", nargs=-1, metavar="[MESSAGE]")
 @_of_server
 @click.option("-c", "--conversation", metavar="ID", help="Ask in this conversation.  [default: a new one]")
 @click.option("--model", help="The model that answers.")
@@ -50,7 +50,7 @@ def chat(url: str, key: str | None, *, conversation: str | None, last: bool, mod
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the turn as JSON.")
 def ask(
-    message: str | None,
+    message: tuple[str, ...],
     url: str,
     *,
     key: str | None,
@@ -69,8 +69,17 @@ def ask(
     """
     from cli.terminal.ask import AskOptions, run_ask
 
+    if len(message) > 1:
+        raise click.UsageError(f'put the message in quotes: "{" ".join(message)}"')
     return run_ask(
         AskOptions(
-            message, url=url, key=key, conversation=conversation, model=model, n=n, wait_seconds=wait, as_json=as_json
+            next(iter(message), None),
+            url=url,
+            key=key,
+            conversation=conversation,
+            model=model,
+            n=n,
+            wait_seconds=wait,
+            as_json=as_json,
         )
     )

@@ -62,6 +62,10 @@ class Screen:
         """A line beside the conversation."""
         self.say(text, style="dim")
 
+    def offer(self, command: str) -> None:
+        """A command to paste: without line breaks of ours."""
+        self._console.print(Text(safe(command), style="dim"), soft_wrap=True)
+
     def warn(self, text: str) -> None:
         """A line that should be seen."""
         self.say(text, style="yellow")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -53,7 +55,8 @@ class Server:
         if not url.startswith(("http://", "https://")):
             raise ServerError(f"--url is an address like http://127.0.0.1:8000, and not {url!r:.100}")
         self.url = url.rstrip("/")
-        if key and not (key.isascii() and key.isprintable()):
+        key = (key or "").strip()  # A file or a paste may have put a line break behind it.
+        if not (key.isascii() and key.isprintable()):
             raise ServerError("the key has characters that no key has: one looks like ak_ and letters and digits")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
@@ -123,7 +126,7 @@ class Server:
             return
         answer.read()
         problem = _json_or_none(answer)
-        detail = problem.get("detail") if isinstance(problem, dict) else None
+        detail = _detail_of(problem) if isinstance(problem, dict) else None
         if not isinstance(detail, str):
             raise ServerError(f"{self.url} answered {answer.status_code} and is no Async Chat API: look at --url")
         if answer.status_code in (401, 403):
@@ -214,8 +217,22 @@ def _require_time(until: float | None) -> None:
         raise TimeIsUp
 
 
+def _detail_of(problem: Mapping[str, Any]) -> Any:
+    """The sentence for whoever typed the command, to whom a place in the request's body means nothing."""
+    errors = problem.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else None
+    return (first.get("detail") if isinstance(first, dict) else None) or problem.get("detail")
+
+
 def _nobody_there(url: str, error: httpx2.TransportError) -> str:
     if isinstance(error, httpx2.ConnectError):
+        reason = next(iter(error.__cause__.args), None) if error.__cause__ else None
+        if isinstance(reason, socket.gaierror):
+            return f"No host of the name in {url} was found: look at --url, and whether there is a network."
+        if isinstance(reason, ssl.SSLError):
+            return (
+                f"{url} does not speak TLS as it should ({reason.reason}): is it http://? Or whose certificate is it?"
+            )
         return f"Nothing listens at {url}: start it with `asyncchat up`, or say where it is with --url."
     return f"{url} does not answer ({type(error).__name__}): is it an Async Chat API, and does a proxy stand before it?"
 

@@ -56,3 +56,20 @@ def test_what_one_changes_both_have(chat: ChatPage, other: ChatPage, ask: Ask) -
     other.conversations.get_by_role("button", name="Delete “Coffee”").click()
     other.page.get_by_role("button", name="Delete", exact=True).click()
     expect(chat.page.get_by_text("This conversation is not here any more")).to_be_visible()
+
+
+def test_what_is_deleted_while_it_is_answered_is_answered_no_more(chat: ChatPage, other: ChatPage, up: Up) -> None:
+    """And nothing there can be used any more."""
+    body = {"model": "demo-drip", "message": {"content": "Hello, I am Bea"}}
+    chat.open(up.post("/conversations/", body)["id"])
+    expect(chat.stop_button).to_be_visible()
+    expect(chat.answer().locator(".prose.is-growing")).to_have_text("Hello")
+    other.open()
+    other.conversations.get_by_role("button", name="Delete “Hello, I am Bea”").click()
+    other.page.get_by_role("button", name="Delete", exact=True).click()
+    expect(chat.page.get_by_text("Choose another, or begin a new one.")).to_be_visible()
+    expect(chat.answer()).to_have_attribute("aria-busy", "false")
+    expect(chat.stop_button).to_be_hidden()
+    expect(chat.message).to_be_hidden()
+    chat.page.get_by_role("button", name="New conversation").click()
+    expect(chat.message).to_be_focused()

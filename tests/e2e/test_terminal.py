@@ -79,6 +79,12 @@ def test_exit_codes_and_sentences_tell_a_script_what_happened(up: Up) -> None:
     assert nobody.stderr.startswith("asyncchat: Nothing listens at http://127.0.0.1:9: start it with `asyncchat up`")
     assert nobody.stderr.count("\n") == 1
     assert run("ask", "Hi", "-c", "../keys", url=up.url).returncode == 1
+    unquoted = run("ask", "Hi", "there", url=up.url)
+    assert (unquoted.returncode, 'put the message in quotes: "Hi there"' in unquoted.stderr) == (2, True)
+    tls = run("ask", "Hi", url=up.url.replace("http://", "https://"))
+    assert (tls.returncode, "does not speak TLS as it should (WRONG_VERSION_NUMBER)" in tls.stderr) == (1, True)
+    too_long = run("ask", url=up.url, stdin="x" * 200_001)
+    assert (too_long.returncode, too_long.stderr) == (1, "asyncchat: Text should have at most 200000 characters\n")
 
 
 def test_a_reader_that_goes_away_is_no_accident(up: Up) -> None:
@@ -126,7 +132,8 @@ def test_a_conversation_in_a_terminal(up: Up) -> None:
         terminal.wait_for(r"1 +\d{4}-\d\d-\d\d \d\d:\d\d +Hello, I am Ada")
         terminal.wait_for("> ")
         terminal.type(CTRL_D)
-        conversation_id = terminal.wait_for("conv_[0-9a-z]{26}")[-31:]
+        # The very command that leads there again.
+        conversation_id = terminal.wait_for(f"asyncchat chat --url {up.url} -c conv_[0-9a-z]{{26}}")[-31:]
         assert terminal.end() == 0
     replies = up.get(f"/replies/?conversation_id={conversation_id}")["data"]
     assert sorted(reply["candidate"] for reply in replies) == [1, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.up import START_SECONDS, StartUp, Up, live_processes
+from tests.fixtures.up import ROOT, START_SECONDS, StartUp, Up, live_processes
 from tests.fixtures.waiting import wait_for
 
 
@@ -129,6 +130,27 @@ def test_folders_of_the_same_names_where_it_is_started_do_not_matter(start_up: S
     up = start_up()
     up.wait_until_ready()
     assert len(_ask(up, "Hello")["messages"]) == 2
+
+
+def test_where_keys_are_asked_for_and_there_is_none_it_says_so_at_once(start_up: StartUp, folder: Path) -> None:
+    """The command in the sentence makes one, and then it starts."""
+    asks_for_keys = {"ASYNCCHAT_AUTH": "keys"}
+    up = start_up("--data-dir", "elsewhere", environment=asks_for_keys)
+    assert up.process.wait(30) == 1
+    assert "restarting" not in up.console
+    command = up.console.partition("make one with `")[2].partition("`")[0]
+    assert command == f"DATABASE_URL=sqlite:///{folder}/elsewhere/asyncchat.db asyncchat keys create"
+    program = f"{shlex.quote(sys.executable)} -P -m cli"
+    subprocess.run(  # noqa: S602 - as pasted
+        command.replace("asyncchat keys", f"{program} keys"),
+        shell=True,
+        check=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    up = start_up("--data-dir", "elsewhere", environment=asks_for_keys)
+    up.wait_until_ready()
+    assert wait_for(lambda: "curl -H 'Authorization: Bearer ak_…' --json" in up.console)
 
 
 def test_a_database_that_cannot_be_opened_is_one_sentence(start_up: StartUp, folder: Path) -> None:

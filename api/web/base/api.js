@@ -92,8 +92,8 @@ async function fetchOnce(method, path, options) {
 async function errorOf(response) {
   const problem = await response.json().catch(() => ({}));
   const seconds = Number.parseFloat(response.headers.get("Retry-After"));
-  const first = problem.errors?.[0];
-  const detail = first ? `${problem.detail} ${first.pointer}: ${first.detail}` : problem.detail;
+  // What is said about one value alone: `detail` has its place before it, which is for whoever wrote the request.
+  const detail = problem.errors?.[0]?.detail ?? problem.detail;
   return new ApiError(response.status, problem.code ?? "unknown", detail ?? `The server answered ${response.status}.`, {
     retryAfterSeconds: Number.isFinite(seconds) ? seconds : null,
     requestId: problem.request_id ?? null,

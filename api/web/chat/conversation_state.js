@@ -30,8 +30,11 @@ const HANDLERS = {
   /** Another conversation is opened, or none. */
   left: () => EMPTY,
 
-  /** It was deleted. */
-  gone: (state) => ({ ...state, isGone: true }),
+  /** It was deleted, and nothing comes any more. */
+  gone(state) {
+    const ended = liveReplies(state).map(({ id }) => [id, { ...state.replies[id], status: "cancelled" }]);
+    return { ...state, replies: { ...state.replies, ...Object.fromEntries(ended) }, isGone: true };
+  },
 
   /** Its settings changed. */
   changed: (state, { head }) => ({ ...state, conversation: { ...state.conversation, ...head } }),

@@ -142,8 +142,8 @@ function show() {
   const title = session.id === null ? NEW : (state.conversation?.title ?? "");
   by("title").textContent = title;
   document.title = title && session.id !== null ? `${title} · ${APP}` : APP;
-  by("composer").inert = state.isGone;
-  if (state.isGone) showBanner("This conversation is not here any more, or never was.");
+  by("composer").hidden = state.isGone;
+  if (state.isGone) showBanner("This conversation is not here any more, or never was. Choose another, or begin a new one.");
   sidebar.update(list.store.state, session.id);
 }
 

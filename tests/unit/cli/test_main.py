@@ -119,7 +119,7 @@ def test_no_keys_is_told_beside_an_empty_list(run: Run, tmp_path: Path, *, monke
     assert run("keys", "list") == (0, "", "There is no key yet: `asyncchat keys create` makes one.\n")
 
 
-@pytest.mark.parametrize("key", ["ak_ä", "ak_1\n"])
+@pytest.mark.parametrize("key", ["ak_ä", "ak_\n1"])
 def test_a_key_that_cannot_be_sent(run: Run, key: str) -> None:
     _assert_one_sentence(run("chat", "--key", key), "the key has characters that no key has")
 

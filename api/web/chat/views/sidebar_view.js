@@ -60,7 +60,7 @@ export class SidebarView {
         el(
           "section",
           {},
-          el("h3", {}, day),
+          el("h2", {}, day),
           el("ul", {}, ...items.map((item) => this.#itemElement(item, item.id === openId, state.query))),
         ),
       ),
