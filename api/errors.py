@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from api import metrics
-from api.openai_compat.errors import NOT_SUPPORTED, error_answer, speaks_openai
+from api.openai_compat.errors import NOT_SUPPORTED, WITHOUT_PREFIX, error_answer, speaks_openai
 from api.problems import CATALOGUE
 from shared.errors import BudgetExceeded, InvalidValue, RequestError, StorageError
 
@@ -156,6 +156,10 @@ def _http_error(scope: Scope, error: HTTPException) -> Response:
         errors = [detail_of(error.pointer, error.code, error.detail)] if error.pointer is not None else []
         return problem_answer(scope, error.code, detail=error.detail, errors=errors)
     path = scope["path"]
+    if error.status_code == 404 and path in WITHOUT_PREFIX:
+        metrics.PROBLEMS("not_found").inc()
+        said = "OpenAI's API is under /v1 here: let the base URL end in /v1."
+        return error_answer("not_found", status=404, message=said)
     if path in NOT_SUPPORTED or (error.status_code == 404 and speaks_openai(path)):
         problem = CATALOGUE["not_supported"]
         return problem_answer(scope, "not_supported", detail=f"{problem.cause} {problem.cure}")

@@ -19,6 +19,8 @@ from shared.errors import InvalidValue
 PREFIX = "/v1/"
 # Of OpenAI's, in the way of ids of ours.
 NOT_SUPPORTED = frozenset({"/v1/responses/compact", "/v1/responses/input_tokens"})
+# Where the SDKs ask when their base URL lacks the prefix.
+WITHOUT_PREFIX = frozenset({"/responses", "/chat/completions", "/completions", "/embeddings"})
 _NUMBER = re.compile(r"[0-9]+")
 # Our statuses that the SDKs do not know as we mean them. A conflict that lasts must not be tried again.
 _STATUS = {409: 400, 415: 400, 422: 400}

@@ -154,6 +154,14 @@ def test_what_is_not_there_is_not_found_at_once(counted: Counted, case: str) -> 
     assert [answer.status_code for answer in counted.answers if answer.status_code != 200] == [404]
 
 
+def test_a_base_url_without_its_end_is_told(url: str) -> None:
+    with openai.OpenAI(base_url=url, api_key="any") as client:
+        with pytest.raises(openai.NotFoundError, match="let the base URL end in /v1"):
+            client.responses.create(model="demo-fast", input=TEXT)
+        with pytest.raises(openai.NotFoundError, match="let the base URL end in /v1"):
+            client.chat.completions.create(model="demo-fast", messages=[{"role": "user", "content": TEXT}])
+
+
 def test_a_foreground_response_that_has_ended_cannot_be_cancelled(counted: Counted) -> None:
     response = counted.client.responses.create(model="demo-fast", input=TEXT)
     with pytest.raises(openai.BadRequestError, match=r"Cannot cancel a synchronous response\."):
