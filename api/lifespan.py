@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol, TypeVar
@@ -42,6 +43,9 @@ from shared.search_indexer import index_all
 from shared.settings import Settings
 from shared.store.takeovers import Caps
 from shared.upkeep import Upkeep
+from shared.version import version
+
+log = logging.getLogger(__name__)
 
 # How long Redis is waited for at the end.
 STOP_SECONDS = 1.0
@@ -70,7 +74,9 @@ S = TypeVar("S", bound=_Service)
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """From the first request to the last everything runs that the gateway stands on."""
     async with AsyncExitStack() as stack:
-        app.state.resources = resources = await _start(app.state.settings, stack)
+        settings: Settings = app.state.settings
+        app.state.resources = resources = await _start(settings, stack)
+        log.info("started", extra={"version": version(), "auth": "open" if settings.is_open else "keys"})
         with told_of_shutdown(resources.hub.release):
             yield
 

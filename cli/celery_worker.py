@@ -37,6 +37,8 @@ def run(slots: int | None = None, *, node: str = "celery", gate_fd: int | None =
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
+        # Its banner is no log line; the process says that it has started.
+        quiet=True,
     )
     celery_worker.start()
     sys.exit(celery_worker.exitcode)

@@ -48,6 +48,7 @@ def _configure_logging(**_: Any) -> None:
 
 
 def _start(sender: Any, **_: Any) -> None:
+    _configure_logging()  # Celery asks for that a moment later.
     try:
         _require_threads(sender.pool_cls)
         process = WorkerProcess(get_settings(), slots=int(sender.concurrency))

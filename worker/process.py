@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection
 
 from redis.asyncio import Redis
@@ -22,6 +23,7 @@ from shared.observability import tracing
 from shared.observability.metrics import tell_build
 from shared.settings import Settings
 from shared.store.takeovers import Caps
+from shared.version import version
 from shared.webhooks.targets import Targets
 from worker.deliveries import Deliveries
 from worker.joint_reads import JointReads
@@ -32,6 +34,8 @@ from worker.slots import Slots
 from worker.upstreams import Upstreams
 from worker.webhook_client import WebhookClient
 from worker.workbench import Workbench
+
+log = logging.getLogger(__name__)
 
 
 class WorkerProcess:
@@ -70,6 +74,7 @@ class WorkerProcess:
         self._thread.start()
         self._thread.run(self._start())
         self._metrics.start()
+        log.info("started", extra={"version": version(), "slots": self._capacity})
 
     def answer(self, reply_ids: Collection[str]) -> None:
         """See `Slots.answer`; called from one of Celery's threads."""
