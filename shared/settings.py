@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, IPvAnyNetwork, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from shared import models_file
 from shared.errors import SettingsError
 from shared.rate import Rate
 
 PREFIX = "ASYNCCHAT_"
+# What the commands that talk to a server take from the environment.
+CLIENT_VARIABLES = frozenset({"ASYNCCHAT_URL", "ASYNCCHAT_API_KEY"})
 WEB_SCHEMES = ("http", "https")
 DATABASE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg", "postgres")
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
@@ -258,13 +260,14 @@ def _variable(field: str) -> str:
 
 
 def misspelt_variables() -> list[str]:
-    """A sentence for each ASYNCCHAT_ variable of the environment that no setting has."""
+    """A sentence for each ASYNCCHAT_ variable of the environment and of `.env` that no setting has."""
     known = [_variable(name) for name in Settings.model_fields]
     # Compared without the prefix, which makes all names look alike.
     words = {name.removeprefix(PREFIX): name for name in known}
     sentences = []
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known:
+    in_file = (name.upper() for name in DotEnvSettingsSource(Settings).env_vars)
+    for name in sorted({*os.environ, *in_file}):
+        if name.startswith(PREFIX) and name not in known and name not in CLIENT_VARIABLES:
             near = difflib.get_close_matches(name.removeprefix(PREFIX), words, n=1)
             sentences.append(f"{name} is not a setting" + (f"; did you mean {words[near[0]]}?" if near else ""))
     return sentences

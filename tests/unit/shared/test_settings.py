@@ -157,7 +157,14 @@ def test_the_representation_of_settings_tells_no_secret() -> None:
     assert "hunter2" not in f"{settings!r} {settings}"
 
 
-def test_a_misspelt_variable_is_named_with_the_nearest_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_variable_is_named_with_the_nearest_right_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Those of clients are none of the settings, and not misspelt."""
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("ASYNCCHAT_SLOT=3\nASYNCCHAT_SLOTS=3\nOTHER=1\n")
+    for name in ("ASYNCCHAT_URL", "ASYNCCHAT_API_KEY"):
+        monkeypatch.setenv(name, "1")
     monkeypatch.setenv("ASYNCCHAT_PROT", "9000")
     monkeypatch.setenv("ASYNCCHAT_DATABASE_URL", "sqlite:///x.db")
     monkeypatch.setenv("ASYNCCHAT_FAVOURITE_COLOUR", "1")
@@ -166,6 +173,7 @@ def test_a_misspelt_variable_is_named_with_the_nearest_right_one(monkeypatch: py
         "ASYNCCHAT_DATABASE_URL is not a setting; did you mean DATABASE_URL?",
         "ASYNCCHAT_FAVOURITE_COLOUR is not a setting",
         "ASYNCCHAT_PROT is not a setting; did you mean ASYNCCHAT_PORT?",
+        "ASYNCCHAT_SLOT is not a setting; did you mean ASYNCCHAT_SLOTS?",
     ]
 
 
