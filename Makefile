@@ -141,12 +141,13 @@ define install
 	@$(say) "Installing $(1)"
 	@{ test -x "$(uv)" && $(uv) pip sync --python $(BIN)/python --require-hashes $(1) \
 			$(if $(wildcard .venv/.installed-local-model),requirements-local-model.txt); } \
-		|| $(BIN)/python -m pip install --require-hashes -r $(1) \
+		|| { $(say) "Installing $(1) with pip" && $(BIN)/python -m pip install --require-hashes -r $(1); } \
 		|| $(call fail,Not everything could be installed: what is told above says why. Is there a network? Then run it again.)
 	@$(say) "Installing asyncchat"
 	@{ test -x "$(uv)" && $(uv) pip install --python $(BIN)/python --quiet --no-deps \
 			--build-constraints requirements-build.txt -e .; } \
-		|| { sed '/^uv==/,$$d' requirements-build.txt | $(BIN)/python -m pip install --quiet --require-hashes -r /dev/stdin \
+		|| { $(say) "Installing asyncchat with pip"; \
+			sed '/^uv==/,$$d' requirements-build.txt | $(BIN)/python -m pip install --quiet --require-hashes -r /dev/stdin \
 			&& $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .; }
 	@$(BIN)/python -m compileall -q api cli demo_model shared worker
 endef
