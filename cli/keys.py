@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
@@ -12,7 +13,7 @@ from api.services.keys import MadeKey, make
 from cli.migration import bring_up_to_date
 from shared.api_keys import Scope
 from shared.clock import DAY_MS, now_ms
-from shared.database.engine import open_engine, parse_url
+from shared.database.engine import open_engine, parse_url, sqlite_path
 from shared.errors import AsyncChatError
 from shared.reply_body import instant
 from shared.settings import get_settings
@@ -40,6 +41,12 @@ def create_key(
         pepper=get_settings().key_pepper,
         limits=limits,
     )
+
+
+def missing_file() -> Path | None:
+    """The SQLite file that the settings name and that there is not yet."""
+    path = sqlite_path(parse_url(get_settings().database_url))
+    return None if path is None or path.exists() else path
 
 
 def has_key(database_url: str) -> bool:

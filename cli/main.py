@@ -122,13 +122,16 @@ def keys_create(
     budget_tokens_per_month: int | None,
 ) -> None:
     """Make a key and print it. It is shown this once."""
-    from cli.keys import create_key
+    from cli.keys import create_key, missing_file
     from shared.api_keys import Scope
     from shared.store.budgets import Limits
 
     limits = Limits.of(budget_tokens_per_day, budget_tokens_per_month)
+    made_anew = missing_file()
     made = create_key(tenant=tenant, name=name, scopes={Scope(scope) for scope in scopes}, days=days, limits=limits)
     click.echo(made.secret)
+    if made_anew is not None:
+        click.echo(f"It is in a new database, {made_anew}. If the server uses another, set DATABASE_URL.", err=True)
 
 
 @keys.command("list")

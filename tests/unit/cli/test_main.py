@@ -119,6 +119,20 @@ def test_no_keys_is_told_beside_an_empty_list(run: Run, tmp_path: Path, *, monke
     assert run("keys", "list") == (0, "", "There is no key yet: `asyncchat keys create` makes one.\n")
 
 
+def test_a_key_in_a_database_that_was_not_there_says_where_it_is(
+    run: Run, tmp_path: Path, *, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where it is made in another folder than the server's."""
+    path = tmp_path / "new.db"
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
+    code, secret, told = run("keys", "create")
+    assert (code, secret[:3], told) == (
+        *(0, "ak_"),
+        f"It is in a new database, {path}. If the server uses another, set DATABASE_URL.\n",
+    )
+    assert run("keys", "create")[2] == ""
+
+
 @pytest.mark.parametrize("key", ["ak_ä", "ak_\n1"])
 def test_a_key_that_cannot_be_sent(run: Run, key: str) -> None:
     _assert_one_sentence(run("chat", "--key", key), "the key has characters that no key has")
