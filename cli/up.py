@@ -14,6 +14,7 @@ import click
 
 from cli.child_process import ChildFailed
 from cli.data_directory import held_data_directory, refuse_if_held
+from cli.invocation import to_type
 from cli.model_choice import choose_model
 from cli.plan import DRAIN_SECONDS, Plan, make_plan
 from cli.ports import AddressError, check_can_listen, free_port, local_address
@@ -157,8 +158,8 @@ def _require_key(plan: Plan) -> None:
         is_elsewhere = sqlite_path(parse_url(url)) != sqlite_path(parse_url(by_itself))
         where = f"DATABASE_URL={shlex.quote(url)} " if is_elsewhere else ""
         raise AsyncChatError(
-            f"there is no API key yet: make one with `{where}asyncchat keys create`, or set ASYNCCHAT_AUTH=open to let "
-            "whoever reaches the server use it"
+            f"there is no API key yet: make one with `{where}{to_type()} keys create`, or set ASYNCCHAT_AUTH=open to "
+            "let whoever reaches the server use it"
         )
 
 

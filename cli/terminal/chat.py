@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from cli.invocation import to_type
 from cli.terminal.answers import Answer, Answers, failure_of
 from cli.terminal.commands import DEFAULT_URL
 from cli.terminal.line import Line, keyboard_is_silent
@@ -82,7 +83,7 @@ class Chat:
             if self._screen.is_terminal:
                 self._screen.say("")
         if self._conversation_id and self._screen.is_terminal:
-            self._screen.offer(f"Go on with: asyncchat chat {self._where()}-c {self._conversation_id}")
+            self._screen.offer(f"Go on with: {to_type()} chat {self._where()}-c {self._conversation_id}")
         return 0
 
     def _where(self) -> str:
