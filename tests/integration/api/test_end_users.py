@@ -190,11 +190,14 @@ async def test_an_erasure_that_takes_long_goes_on_behind_its_answer(
 ) -> None:
     environment.setenv("ASYNCCHAT_MAX_WAIT_SECONDS", "0")
     monkeypatch.setattr(erasures, "CONVERSATIONS_AT_ONCE", 1)
+    # Not sooner done than looked at.
+    monkeypatch.setattr(eraser, "PAUSE_SECONDS", 1.0)
     async with running_gateway() as gateway:
         for _ in range(3):
             await gateway.new_conversation(end_user="ada")
         answer = await gateway.client.delete(path_of("ada"))
         assert (answer.status_code, answer.json()["status"]) == (202, "in_progress")
+        monkeypatch.setattr(eraser, "PAUSE_SECONDS", 0.0)
         place = answer.headers["Location"]
 
         async def is_completed() -> bool:
