@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import hiredis
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -94,12 +95,16 @@ async def test_what_is_no_answer_at_all_is_as_good_as_a_broken_connection() -> N
     rounds: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = hiredis.Reader()
         while data := await reader.read(1000):
-            if b"LPUSH" in data:
-                rounds.append(b"HTTP/1.1 503 Service Unavailable\r\n\r\n" if not rounds else b":1\r\n")
-                writer.write(rounds[-1])
-            else:
-                writer.write(b"+PONG\r\n" if b"PING" in data else b"+OK\r\n")
+            asked.feed(data)
+            # Several may come in one piece, or one in several.
+            while command := asked.gets():
+                if command[0] == b"LPUSH":
+                    rounds.append(b"HTTP/1.1 503 Service Unavailable\r\n\r\n" if not rounds else b":1\r\n")
+                    writer.write(rounds[-1])
+                else:
+                    writer.write(b"+PONG\r\n" if command[0] == b"PING" else b"+OK\r\n")
 
     async with stream_server(serve, "127.0.0.1") as port:
         redis = redis_client.connect(f"redis://127.0.0.1:{port}?protocol=2")
