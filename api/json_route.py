@@ -7,6 +7,7 @@ routes have none. What the routes declare is still what the framework documents.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from itertools import chain
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -16,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import answer_to
+from api.errors import MAX_DETAILS, answer_to
 from api.json_body import read_object
 from api.mistakes import in_words
 from shared.observability import logging as log_lines
@@ -129,6 +130,8 @@ class _Body:
         try:
             return {self._name: self._validator.validate_python(given)}
         except ValidationError as error:
-            found = (in_words(item, self._annotation) for item in _mistakes(error))
-            mistakes.extend({**item, "loc": ("body", *item["loc"])} for item in found)
+            found = _mistakes(error)
+            # There may be a thousand, of which a few are told and the others counted.
+            told = (in_words(item, self._annotation) for item in found[:MAX_DETAILS])
+            mistakes.extend({**item, "loc": ("body", *item["loc"])} for item in chain(told, found[MAX_DETAILS:]))
             return {}

@@ -9,6 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 _OBJECTS = frozenset({"model_type", "model_attributes_type", "dict_type"})
+# No name of ours has as many characters.
+_LONG = 100
 
 
 def in_words(mistake: Mapping[str, Any], annotation: Any) -> Mapping[str, Any]:
@@ -22,7 +24,8 @@ def in_words(mistake: Mapping[str, Any], annotation: Any) -> Mapping[str, Any]:
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
+    # What is much longer is near to none, and looking takes as long as it is.
+    near = difflib.get_close_matches(name[:_LONG], known, n=1)
     if near:
         return f"did you mean {near[0]}?"
     return f"there is {', '.join(known)}" if known else "leave it out"

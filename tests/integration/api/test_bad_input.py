@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.errors import MAX_DETAILS
 from tests.integration.api.bad_bodies import BAD_ASKS
 from tests.integration.api.gateway import Gateway, running_gateway
 
@@ -64,6 +67,27 @@ async def test_a_message_of_no_known_role_is_refused(gateway: Gateway, role: Any
     answer = await gateway.client.post(path, json={"role": role, "content": "x"})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "#/role"
+
+
+async def test_of_hundreds_of_mistakes_a_few_are_put_in_words(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking for the field that was meant takes a while for each, and everybody else waits for it."""
+    looked: list[str] = []
+    look = difflib.get_close_matches
+
+    def looking(name: str, known: Sequence[str], *, n: int) -> list[str]:
+        looked.append(name)
+        return look(name, known, n=n)
+
+    monkeypatch.setattr(difflib, "get_close_matches", looking)
+    body = {"content": "Hi", "x" * 200_000: 1, **{f"contenu{number}": 1 for number in range(900)}}
+    path = f"/conversations/{await gateway.new_conversation()}/ask-message/"
+    answer = await gateway.client.post(path, json=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].endswith(" (900 more)")
+    assert len(looked) == len(answer.json()["errors"]) == MAX_DETAILS
+    assert max(map(len, looked)) <= 100
 
 
 async def test_all_mistakes_are_told_at_once(gateway: Gateway) -> None:
