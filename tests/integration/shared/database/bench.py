@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,20 @@ def add(connection: Connection, name: str) -> str:
     return name
 
 
+class _CountingLock(FileLock):
+    """Counts how often it was asked for."""
+
+    def __init__(self, database: Path) -> None:
+        super().__init__(database)
+        self.asked = 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        self.asked += 1
+        with super().held():
+            yield
+
+
 class Bench:
     """A writer that counts its commits, and ways to hold it up."""
 
@@ -29,7 +44,7 @@ class Bench:
         self.path = path
         self.journal_mode = journal_mode
         self.engine = open_engine(parse_url(f"sqlite:///{path}"), read_only=False)
-        self.lock = FileLock(path)
+        self.lock = _CountingLock(path)
         self.writer = Writer(self.engine, file_lock=self.lock)
         self.commits = 0
         event.listen(self.engine, "commit", self._count)
@@ -43,10 +58,10 @@ class Bench:
             return set(connection.execute(select(workers.c.id)).scalars())
 
     async def begin(self, function: Callable[..., Any], name: str) -> asyncio.Task[Any]:
-        """Makes a call and waits until the writer has taken it."""
+        """Makes a call and waits until the writer has taken it, and takes nothing more into its batch."""
+        before = self.lock.asked
         task = asyncio.ensure_future(self.writer.write(function, name))
-        await asyncio.sleep(0)
-        await eventually(lambda: not self.writer.waiting)
+        await eventually(lambda: self.lock.asked > before)
         return task
 
     async def together(self, *calls: tuple[Callable[..., Any], str]) -> list[Any]:

@@ -81,10 +81,14 @@ def end_session(connection: Connection, pid: int) -> None:
 
 async def together(database: Database, *calls: Callable[[Connection], object]) -> list[asyncio.Future[Any]]:
     """Makes calls that share a batch."""
-    held = threading.Event()
-    first = asyncio.ensure_future(database.write(lambda _: held.wait(BOUND_SECONDS)))
-    await asyncio.sleep(0)
-    await eventually(lambda: not database.writer.waiting)
+    begun, held = threading.Event(), threading.Event()
+
+    def hold_up(_connection: Connection) -> None:
+        begun.set()
+        held.wait(BOUND_SECONDS)
+
+    first = asyncio.ensure_future(database.write(hold_up))
+    await eventually(begun.is_set)
     asked: list[asyncio.Future[Any]] = [asyncio.ensure_future(database.write(call)) for call in calls]
     await eventually(lambda: database.writer.waiting == len(asked))
     held.set()
