@@ -148,8 +148,14 @@ def _observe(up: Up, folder: Path, port: int, *, collector_spans: Callable[[], l
     )
     pages += [_request(up.url + path, Authorization=f"Bearer {KEY}")[1] for path in refused]
     bearer = {"Authorization": f"Bearer {TOKEN}"}
-    # The attempts' spans end after their clients were told.
-    assert wait_for(lambda: [each.span.name for each in collector_spans()].count("attempt") == 2)
+    # The attempts' spans end after their clients were told, and each process sends its own when it comes to it.
+    requests = len(pages) + 2
+
+    def all_came() -> bool:
+        names = [each.span.name for each in collector_spans()]
+        return names.count("attempt") == 2 and sum(name.startswith(("GET", "POST")) for name in names) >= requests
+
+    assert wait_for(all_came)
     return Observed(
         reply={"reply_id": message["reply_id"], "conversation_id": conversation["id"], "token": token},
         gateway=Scrape(_request(f"{up.url}/metrics", **bearer)[1]),
