@@ -22,6 +22,7 @@ from tests.unit.cli.processes import MakeProgram, is_alive
 NOTE = "import os, pathlib, signal, sys, time; note = (pathlib.Path(os.environ['FOLDER']) / 'notes').open('a', 1);"
 RUN_ON = NOTE + "print(os.getpid(), file=note); time.sleep(60)"
 IGNORE_SIGTERM = NOTE + "signal.signal(15, signal.SIG_IGN); print(os.getpid(), file=note); time.sleep(60)"
+# It looks again and again, as a process of its own that nobody can wake; the supervisor's bound is the end of that.
 END_AFTER_ANOTHER = NOTE + (
     "signal.signal(15, signal.SIG_IGN); print(os.getpid(), file=note)\n"
     "while 'stopped' not in pathlib.Path(note.name).read_text(): time.sleep(0.01)"
